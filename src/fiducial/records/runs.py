@@ -1,0 +1,130 @@
+"""A run folder's record of itself: ``run.json`` holds facts and the SHA-256 of every file.
+
+Each step seals the files that it wrote and verifies the files that it reads. A file that changed in between is
+refused, never silently used; sealing one step's files does not touch the digests of another's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fiducial.errors import IntegrityError
+from fiducial.records.files import read_json, sha256_file, write_json
+
+RECORD = "run.json"
+SCHEMA = 1
+
+
+def seal(run: str | Path, *names: str, **facts: Any) -> dict[str, Any]:
+    """Record the digests of files and further facts in ``run.json``, atomically; return the whole record.
+
+    Args:
+        run: The run folder.
+        *names: Files that this step wrote, relative to the run; a folder stands for every file in it. Without
+            names, every file of the run that is not recorded yet is sealed.
+        **facts: What is to be remembered beside the digests (seed, versions, fingerprints ...); a fact that is
+            given again replaces the earlier one.
+
+    Raises:
+        IntegrityError: a named file does not exist, or ``run.json`` is not a record.
+    """
+    run = Path(run)
+    record = read_record(run) if (run / RECORD).exists() else {"schema": SCHEMA, "files": {}}
+    digests: dict[str, str] = record["files"]
+    chosen = [p for name in names for p in _named(run, name)] if names else _unsealed(run, digests)
+    # A folder that is sealed again loses the entries of files that no longer exist in it.
+    gone = [key for key in digests for name in names if key.startswith(f"{name}/") and not (run / key).exists()]
+    for key in gone:
+        digests.pop(key, None)
+    digests |= {path.relative_to(run).as_posix(): sha256_file(path) for path in chosen}
+    record |= facts
+    write_json(run / RECORD, record)
+    return record
+
+
+def verify(run: str | Path, *names: str) -> dict[str, Any]:
+    """Check files of a run against their recorded digests and return the record.
+
+    Args:
+        run: The run folder.
+        *names: Files, or folders of files, relative to the run; without names, every recorded file.
+
+    Raises:
+        IntegrityError: ``run.json`` is missing or unreadable, or a file is not recorded, is missing or differs.
+    """
+    run = Path(run)
+    record = read_record(run)
+    digests: dict[str, str] = record["files"]
+    wanted: list[str] = []
+    for name in names or tuple(digests):
+        inside = [key for key in digests if key == name or key.startswith(f"{name}/")]
+        if not inside:
+            raise IntegrityError(
+                "this file has no digest in run.json",
+                where=str(run / name),
+                legal=", ".join(sorted(digests)[:12]) or "nothing is sealed yet",
+                action="run the step that writes it again",
+            )
+        wanted += inside
+    for key in wanted:
+        _require_same(run / key, digests[key])
+    return record
+
+
+def read_record(run: str | Path) -> dict[str, Any]:
+    """Read ``run.json`` without checking any file.
+
+    Raises:
+        IntegrityError: there is none, or it is not a record of a run.
+    """
+    path = Path(run) / RECORD
+    if not path.is_file():
+        raise IntegrityError(
+            "no run.json: this folder is not a run, or its training did not finish",
+            where=str(run),
+            action="make a run with `fiducial train STUDY.toml --out RUN`; `--resume` goes on with an unfinished one",
+        )
+    try:
+        record = read_json(path)
+    except ValueError as error:
+        raise IntegrityError(f"not readable as JSON ({error})", where=str(path)) from error
+    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
+        raise IntegrityError("not the record of a run: it has no table of files", where=str(path))
+    return record
+
+
+def _named(run: Path, name: str) -> list[Path]:
+    """The files that a name stands for."""
+    path = run / name
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if _counts(p, run))
+    if not path.is_file():
+        raise IntegrityError("cannot be sealed: no such file", where=str(path))
+    return [path]
+
+
+def _unsealed(run: Path, digests: dict[str, str]) -> list[Path]:
+    """The files of a run that have no digest yet."""
+    return sorted(p for p in run.rglob("*") if _counts(p, run) and p.relative_to(run).as_posix() not in digests)
+
+
+def _counts(path: Path, run: Path) -> bool:
+    """Whether a path is a file of the run: not the record itself, nothing hidden or half-written."""
+    parts = path.relative_to(run).parts
+    return path.is_file() and parts != (RECORD,) and not any(part.startswith(".") for part in parts)
+
+
+def _require_same(path: Path, digest: str) -> None:
+    """Refuse a file that is missing or differs from its digest."""
+    if not path.is_file():
+        raise IntegrityError(
+            "recorded in run.json, but missing", where=str(path), action="restore it, or run that step again"
+        )
+    found = sha256_file(path)
+    if found != digest:
+        raise IntegrityError(
+            f"the file changed after it was sealed (SHA-256 {found[:12]} instead of {digest[:12]})",
+            where=str(path),
+            action="restore the original file, or run the step that writes it again; a changed file is never used",
+        )
