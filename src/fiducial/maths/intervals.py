@@ -1,0 +1,455 @@
+"""Confidence intervals that count patients, not rows.
+
+No function returns an interval of width 0 in silence: where a variance is 0 an exact or score bound replaces it, and
+where nothing can be said the bounds are NaN. ``reason`` names which: see `REASONS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from fiducial.errors import InputRefused
+from fiducial.maths.bootstrap import Bootstrap, Quantile, clustered_bootstrap, mean_of
+from fiducial.maths.delong import DeLong, delong, delong_difference
+from fiducial.maths.inputs import Floats, finite_values, require_level, same_length, subject_codes
+
+REASONS = {
+    "": "an ordinary interval",
+    "no-rows": "there is no row to compute it from; value and bounds are NaN",
+    "one-class": "one class is absent; value and bounds are NaN",
+    "one-subject": "one subject alone shows no spread between subjects; the bounds are NaN",
+    "few-subjects": "a class has one subject only; a bound that holds for every distribution replaces the variance",
+    "zero-variance": "the estimated variance is 0; an exact or score bound on the number of subjects replaces it",
+    "equal-values": "all values are equal and have no known range; no bound can be given, so the bounds are NaN",
+    "few-groups": "fewer than two groups have a value; value and bounds are NaN",
+    "few-replicates": "too many replicates drew nobody that the statistic can be computed on; the bounds are NaN",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its confidence interval.
+
+    ``low`` and ``high`` are NaN where none can be given, and ``reason`` (a key of `REASONS`) then says why.
+    ``p`` is the two-sided p value of *no difference*, for differences and gaps; NaN otherwise.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+    n_subjects: int
+    n_images: int
+    reason: str = ""
+    p: float = math.nan
+
+
+def auc_interval(
+    truth: ArrayLike, score: ArrayLike, *, subject: ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """AUC with DeLong's interval on the logit scale, clustered after Obuchowski where subjects repeat.
+
+    The variance of `delong` is carried to logit(AUC), and the quantile is Student's t with its degrees of freedom,
+    so that the interval stays inside [0, 1] and holds for small classes. Where the variance is 0 or cannot be
+    estimated, the number of independent pairs k (`DeLong.n_pairs`) bounds the area:
+
+    - AUC 1 means that all of k disjoint pairs are in order, whose chance is at most AUC^k, so AUC < (alpha/2)^(1/k)
+      is rejected by an exact test (sharp: a share 1 - AUC of outliers in the smaller class attains it); AUC 0 by
+      symmetry;
+    - else Var <= AUC (1 - AUC) / k gives Wilson's interval with n = k.
+
+    Args:
+        truth: 0/1 [n].
+        score: [n], larger means more likely positive.
+        subject: [n], default one subject for each row.
+        level: confidence level.
+
+    Raises:
+        LabelError: truth is not 0/1.
+        InputRefused: a score is not finite, lengths differ, or the level is not in (0, 1).
+
+    Source: see `delong`; logit scale: Qin and Hotilovac, Stat Methods Med Res 17 (2008) 207-221; variance bound:
+    Birnbaum and Klose, Ann Math Stat 28 (1957) 933-945.
+    """
+    found = delong(truth, score, subject=subject)
+    n_images = len(np.asarray(truth).reshape(-1))
+    n_subjects = n_images if subject is None else subject_codes(subject, n_images)[1]
+    clustered = n_subjects < n_images
+    method = "DeLong, logit" + (", clustered (Obuchowski 1997)" if clustered else "")
+    if math.isnan(found.auc):
+        reason = "one-class" if n_images else "no-rows"
+        return Interval(math.nan, math.nan, math.nan, require_level(level), method, n_subjects, n_images, reason)
+    low, high, reason = _area_bounds(found, require_level(level))
+    if reason:
+        method = (
+            f"exact bound on {found.n_pairs} independent pairs"
+            if found.auc in (0, 1)
+            else "Wilson on Birnbaum-Klose variance bound"
+        )
+    return Interval(found.auc, low, high, level, method, n_subjects, n_images, reason)
+
+
+def _area_bounds(found: DeLong, level: float) -> tuple[float, float, str]:
+    area, variance, k = found.auc, found.variance, max(1, found.n_pairs)
+    if variance > 1e-18 and 0 < area < 1:
+        spread = _student(level, found.degrees_of_freedom) * math.sqrt(variance) / (area * (1 - area))
+        centre = math.log(area / (1 - area))
+        return _logistic(centre - spread), _logistic(centre + spread), ""
+    reason = "few-subjects" if math.isnan(variance) else "zero-variance"
+    exact = ((1 - level) / 2) ** (1 / k)
+    if area == 1:
+        return exact, 1.0, reason
+    if area == 0:
+        return 0.0, 1 - exact, reason
+    return (*wilson(area, k, level=level), reason)
+
+
+def wilson(rate: float, n: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a rate on ``n`` (possibly effective, so not whole) observations.
+
+    Source: Wilson, J Am Stat Assoc 22 (1927) 209-212.
+    """
+    z = float(ndtri((1 + level) / 2))
+    centre = rate + z * z / (2 * n)
+    spread = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    low, high = (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
+    return (0.0 if rate == 0 else max(0.0, low)), (1.0 if rate == 1 else min(1.0, high))
+
+
+def effective_n(success: ArrayLike, *, subject: ArrayLike | None = None, level: float = 0.95) -> float:
+    """How many independent rows say as much about a rate as these, which belong to subjects.
+
+    With m_i rows and x_i successes of subject i, p = sum x / sum m and k subjects, the variance of p is
+    v = k / (k - 1) sum (x_i - p m_i)^2 / (sum m)^2 and the design effect is v / (p (1 - p) / n). The effective n is
+    n / max(1, design effect), times (z / t)^2 with k - 1 degrees of freedom, so a lucky design effect below 1 never
+    shrinks an interval. If p is 0 or 1 the design effect is unknown, and the number of subjects is returned.
+
+    Source: Korn and Graubard, Survey Methodology 24 (1998) 193-201.
+    """
+    hits = np.asarray(success, dtype=bool).reshape(-1)
+    codes, k = subject_codes(subject, len(hits))
+    n = len(hits)
+    if k in (0, n):
+        return float(n)
+    rate = float(hits.mean())
+    if rate in (0.0, 1.0) or k < 2:
+        return float(k)
+    residual = np.bincount(codes, hits - rate, minlength=k)
+    variance = k / (k - 1) * float((residual**2).sum()) / n**2
+    design = max(1.0, variance / (rate * (1 - rate) / n))
+    return n / design * (float(ndtri((1 + level) / 2)) / _student(level, k - 1)) ** 2
+
+
+def rate_interval(success: ArrayLike, *, subject: ArrayLike | None = None, level: float = 0.95) -> Interval:
+    """A share of successes with Wilson's interval on the effective n (`effective_n`).
+
+    Args:
+        success: bool [n], one row for each case that counts (for sensitivity: the positive ones).
+        subject: [n], default one subject for each row.
+        level: e.g. 0.95.
+
+    All right, or all wrong, gives Wilson's bound on the number of subjects, with reason ``zero-variance``.
+
+    Raises:
+        InputRefused: lengths differ, or the level is not in (0, 1).
+
+    Source: Wilson 1927; Korn and Graubard 1998.
+    """
+    hits = np.asarray(success, dtype=bool).reshape(-1)
+    _, k = subject_codes(subject, len(hits))
+    n = len(hits)
+    require_level(level)
+    method = "Wilson" if k == n else "Wilson on effective n (clustered)"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0, 0, "no-rows")
+    rate = float(hits.mean())
+    low, high = wilson(rate, effective_n(hits, subject=subject, level=level), level=level)
+    return Interval(rate, low, high, level, method, k, n, "zero-variance" if rate in (0.0, 1.0) else "")
+
+
+def mean_interval(
+    values: ArrayLike,
+    *,
+    subject: ArrayLike | None = None,
+    level: float = 0.95,
+    n_replicates: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> Interval:
+    """The mean over rows with a bootstrap interval clustered by subject.
+
+    Percentile interval, widened to Student's t and sqrt(k / (k - 1)) for k subjects (Hesterberg's expanded
+    percentiles). If all values are equal to c and ``bounds`` (a, b) of the quantity are given, the chance of that is
+    P(value = c)^k, so with q = (alpha/2)^(1/k) the mean lies in [q c + (1 - q) a, q c + (1 - q) b].
+
+    Args:
+        values: [n].
+        subject: [n], default one subject for each row.
+        level: confidence level.
+        n_replicates: bootstrap draws.
+        seed: of the draws.
+        bounds: the smallest and largest possible value, e.g. (0, 1) for Dice.
+
+    Raises:
+        InputRefused: a value is not finite, lengths differ, or the level is not in (0, 1).
+
+    Source: Hesterberg, Am Stat 69 (2015) 371-386, section 3.2; Field and Welsh, JRSS B 69 (2007) 369-390.
+    """
+    numbers = finite_values(values)
+    settings = _Draws(level, n_replicates, seed)
+    return _location_interval(numbers, subject, settings, bounds=bounds, median=False)
+
+
+def median_interval(
+    values: ArrayLike,
+    *,
+    subject: ArrayLike | None = None,
+    level: float = 0.95,
+    n_replicates: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> Interval:
+    """The median over rows with a bootstrap interval clustered by subject; arguments as `mean_interval`.
+
+    The value is the usual median (mean of the two middle ones for an even n).
+    """
+    numbers = finite_values(values)
+    settings = _Draws(level, n_replicates, seed)
+    return _location_interval(numbers, subject, settings, bounds=bounds, median=True)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    level: float
+    n_replicates: int
+    seed: int
+
+
+def _location_interval(
+    values: Floats, subject: ArrayLike | None, draws: _Draws, *, bounds: tuple[float, float] | None, median: bool
+) -> Interval:
+    codes, k = subject_codes(subject, len(values))
+    n, level = len(values), require_level(draws.level)
+    method = f"percentile bootstrap, clustered, {draws.n_replicates} replicates"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0, 0, "no-rows")
+    value = float(np.median(values)) if median else float(values.mean())
+    if np.ptp(values) == 0:
+        if bounds is None:
+            return Interval(value, math.nan, math.nan, level, method, k, n, "equal-values")
+        share = ((1 - level) / 2) ** (1 / k)
+        low, high = (share * value + (1 - share) * bound for bound in bounds)
+        return Interval(value, low, high, level, f"exact bound on {k} subjects", k, n, "zero-variance")
+    if k < 2:
+        return Interval(value, math.nan, math.nan, level, method, k, n, "one-subject")
+    statistic = Quantile(values) if median else mean_of(values)
+    found = clustered_bootstrap({"it": statistic}, codes, n_replicates=draws.n_replicates, seed=draws.seed)
+    low, high = percentile_bounds(found.draws("it"), k, level=level)
+    return Interval(value, min(low, value), max(high, value), level, method, k, n)
+
+
+def percentile_bounds(draws: Floats, n_subjects: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Expanded percentile bounds of bootstrap draws from ``n_subjects`` subjects; NaN draws are left out.
+
+    Both are NaN if more than a tenth of the draws are. Source: Hesterberg 2015.
+    """
+    usable = draws[np.isfinite(draws)]
+    if n_subjects < 2 or len(usable) < 0.9 * len(draws) or len(usable) == 0:
+        return math.nan, math.nan
+    tail = float(ndtr(-math.sqrt(n_subjects / (n_subjects - 1)) * _student(level, n_subjects - 1)))
+    low, high = np.quantile(usable, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def bootstrap_interval(
+    found: Bootstrap,
+    metric: str,
+    group: str = "all",
+    *,
+    level: float = 0.95,
+    basic: bool = False,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
+    """The interval of one statistic of `clustered_bootstrap` in one group.
+
+    ``basic`` reflects the draws at the value (2 value - draw), which corrects a statistic that resampling biases, as
+    it does ECE; bounds are cut to ``bounds``.
+    """
+    column = found.groups.index(group)
+    k, n = int(found.n_subjects[column]), int(found.n_images[column])
+    value, draws = found.value(metric, group), found.draws(metric, group)
+    method = f"{'basic' if basic else 'percentile'} bootstrap, clustered, {len(draws)} replicates"
+    require_level(level)
+    if math.isnan(value):
+        return Interval(math.nan, math.nan, math.nan, level, method, k, n, "one-class" if n else "no-rows")
+    low, high = percentile_bounds(2 * value - draws if basic else draws, k, level=level)
+    if math.isnan(low):
+        return Interval(value, math.nan, math.nan, level, method, k, n, "one-subject" if k < 2 else "few-replicates")
+    if high - low <= 1e-12 * max(1.0, abs(value)):
+        return Interval(value, math.nan, math.nan, level, method, k, n, "equal-values")
+    low, high = (float(np.clip(bound, *bounds)) for bound in (low, high))
+    return Interval(value, low, high, level, method, k, n)
+
+
+def gap_interval(
+    found: Bootstrap,
+    metric: str,
+    groups: Sequence[str],
+    *,
+    level: float = 0.95,
+    marginal: Mapping[str, Interval] | None = None,
+) -> Interval:
+    """The gap of a statistic: its maximum minus its minimum over groups, with a simultaneous interval.
+
+    Max - min of noisy values is above 0 even if all groups are alike, so percentiles of the gap itself would never
+    include 0. Instead all pairwise differences d get simultaneous intervals d +- q s, with s the bootstrap's standard
+    error of d and q the quantile of the largest |d* - d| / s over pairs; the gap then lies between the largest lower
+    and the largest upper bound. ``p`` tests *all groups are alike*.
+
+    Args:
+        found: replicates of all groups, from one call.
+        metric: the statistic.
+        groups: those that count (n at least the minimum).
+        level: e.g. 0.95.
+        marginal: intervals of single groups; where the draws of a group do not vary (all right), its standard error
+            is taken from its marginal interval's half width.
+
+    Returns:
+        ``value`` the gap; ``low`` at least 0. NaN with reason ``few-groups`` if fewer than two groups have a value.
+
+    Source: max-|t| simultaneous intervals: Westfall and Young, Resampling-based Multiple Testing (1993), chapter 2;
+    Mandel and Betensky, Comput Stat Data Anal 52 (2008) 2158-2165.
+    """
+    require_level(level)
+    row = found.metrics.index(metric)
+    columns = [found.groups.index(g) for g in groups if np.isfinite(found.value(metric, g))]
+    k, n = int(found.n_subjects[columns].sum()), int(found.n_images[columns].sum())
+    method = f"max - min, simultaneous clustered bootstrap (max |t|), {len(found.replicates)} replicates"
+    if len(columns) < 2:
+        return Interval(math.nan, math.nan, math.nan, level, method, k, n, "few-groups")
+    values = found.values[row, columns]
+    draws = found.replicates[:, row, columns]
+    draws = draws[np.isfinite(draws).all(axis=1)]
+    gap = float(values.max() - values.min())
+    if len(draws) < 0.9 * len(found.replicates):
+        return Interval(gap, math.nan, math.nan, level, method, k, n, "few-replicates")
+    extra = _missing_variance(draws, [found.groups[c] for c in columns], marginal, level)
+    first, second = np.triu_indices(len(columns), 1)
+    difference = values[first] - values[second]
+    drawn = draws[:, first] - draws[:, second]
+    error = np.sqrt(drawn.var(axis=0, ddof=1) + extra[first] + extra[second])
+    if (error == 0).any():
+        return Interval(gap, math.nan, math.nan, level, method, k, n, "equal-values")
+    largest = (np.abs(drawn - difference) / error).max(axis=1)
+    q = max(float(np.quantile(largest, level)), float(ndtri((1 + level) / 2)))
+    low = float(np.max(np.abs(difference) - q * error))
+    high = float(np.max(np.abs(difference) + q * error))
+    p = (1 + np.count_nonzero(largest >= np.max(np.abs(difference) / error))) / (1 + len(largest))
+    return Interval(gap, max(0.0, low), high, level, method, k, n, "zero-variance" if extra.any() else "", float(p))
+
+
+def _missing_variance(
+    draws: Floats, groups: Sequence[str], marginal: Mapping[str, Interval] | None, level: float
+) -> Floats:
+    """Variance of each group whose draws do not vary, from its marginal interval; 0 for the others."""
+    extra = np.zeros(len(groups))
+    for i in map(int, np.flatnonzero(np.ptp(draws, axis=0) <= 1e-12)):
+        own = (marginal or {}).get(groups[i])
+        if own is not None and math.isfinite(own.high - own.low):
+            extra[i] = (max(own.high - own.value, own.value - own.low) / float(ndtri((1 + level) / 2))) ** 2
+    return extra
+
+
+def paired_difference_interval(
+    first: ArrayLike, second: ArrayLike, *, subject: ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """The mean of ``first`` minus ``second`` on the same rows, clustered by subject, by Student's t.
+
+    With d_i the sum of the differences of subject i less m_i times their mean, the variance is
+    k / (k - 1) sum d_i^2 / n^2, with k - 1 degrees of freedom. All differences equal gives NaN bounds with reason
+    ``equal-values``. ``p`` tests a mean difference of 0.
+
+    Args:
+        first: [n].
+        second: [n].
+        subject: [n], default one subject for each row.
+        level: confidence level.
+
+    Raises:
+        InputRefused: a value is not finite, lengths differ, or the level is not in (0, 1).
+    """
+    a, b = finite_values(first, name="first value"), finite_values(second, name="second value")
+    same_length(a, b, names=("the first", "the second"))
+    require_level(level)
+    codes, k = subject_codes(subject, len(a))
+    n, method = len(a), "paired t, clustered" if subject is not None else "paired t"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0, 0, "no-rows")
+    difference = a - b
+    value = float(difference.mean())
+    if k < 2 or np.ptp(difference) <= 1e-15:
+        return Interval(value, math.nan, math.nan, level, method, k, n, "one-subject" if k < 2 else "equal-values")
+    residual = np.bincount(codes, difference - value, minlength=k)
+    error = math.sqrt(k / (k - 1) * float((residual**2).sum())) / n
+    return _symmetric(value, error, k - 1, Interval(value, math.nan, math.nan, level, method, k, n))
+
+
+def auc_difference_interval(
+    truth: ArrayLike,
+    score_a: ArrayLike,
+    score_b: ArrayLike,
+    *,
+    subject: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Interval:
+    """AUC of ``score_a`` minus AUC of ``score_b`` on the same rows, by DeLong, clustered after Obuchowski.
+
+    NaN bounds with reason ``equal-values`` where both rank every pair alike. ``p`` tests equal areas.
+
+    Raises:
+        LabelError, InputRefused: as `auc_interval`.
+    """
+    found = delong_difference(truth, score_a, score_b, subject=subject)
+    n = len(np.asarray(truth).reshape(-1))
+    k = n if subject is None else subject_codes(subject, n)[1]
+    method = "paired DeLong" + (", clustered (Obuchowski 1997)" if k < n else "")
+    empty = Interval(found.auc, math.nan, math.nan, require_level(level), method, k, n)
+    if math.isnan(found.auc):
+        return _with_reason(empty, "one-class" if n else "no-rows")
+    if math.isnan(found.variance):
+        return _with_reason(empty, "few-subjects")
+    if found.variance <= 1e-18:
+        return _with_reason(empty, "equal-values")
+    return _symmetric(found.auc, math.sqrt(found.variance), found.degrees_of_freedom, empty)
+
+
+def _symmetric(value: float, error: float, freedom: float, empty: Interval) -> Interval:
+    spread = _student(empty.level, freedom) * error
+    p = 2 * float(stdtr(freedom, -abs(value) / error)) if error > 0 else math.nan
+    return Interval(
+        value, value - spread, value + spread, empty.level, empty.method, empty.n_subjects, empty.n_images, "", p
+    )
+
+
+def _with_reason(empty: Interval, reason: str) -> Interval:
+    if reason not in REASONS:
+        raise InputRefused(f"reason {reason!r}", legal=", ".join(REASONS))
+    return Interval(
+        empty.value, empty.low, empty.high, empty.level, empty.method, empty.n_subjects, empty.n_images, reason
+    )
+
+
+def _student(level: float, freedom: float) -> float:
+    """The two-sided quantile of Student's t."""
+    return float(stdtrit(freedom, (1 + level) / 2))
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
