@@ -1,1 +1,38 @@
+"""The Python interface: one function per command, wiring only.
 
+>>> from fiducial.flows import audit
+>>> callable(audit)
+True
+
+Each function takes paths, returns a frozen record of JSON-able values and prints nothing; ``progress`` is a callable.
+"""
+
+from __future__ import annotations
+
+from fiducial.flows.audit import Audited, audit
+from fiducial.flows.check import Checked, check
+from fiducial.flows.demo import Demo, demo
+from fiducial.flows.ingest import Ingest, ingest
+from fiducial.flows.predict import Prediction, predict
+from fiducial.flows.report import Report, report
+from fiducial.flows.run import Run, run
+from fiducial.flows.train import Training, train
+
+__all__ = [
+    "Audited",
+    "Checked",
+    "Demo",
+    "Ingest",
+    "Prediction",
+    "Report",
+    "Run",
+    "Training",
+    "audit",
+    "check",
+    "demo",
+    "ingest",
+    "predict",
+    "report",
+    "run",
+    "train",
+]

@@ -1,0 +1,98 @@
+"""Entry point: runs a command and turns what it raised into one message and an exit code.
+
+0: done, whatever the verdict. 2: the input was refused, the command was misused, or ``--require-pass`` was not met.
+1: our fault; the traceback is written to a file. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from fiducial.errors import FiducialError, InputRefused
+
+DONE, OUR_FAULT, REFUSED = 0, 1, 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command and return its exit code; raises nothing."""
+    from fiducial.cli.commands import app
+
+    try:
+        app(argv, prog_name="fiducial")
+    except SystemExit as stop:  # Typer's own way out: --help, a misused option, an exit code, Ctrl-C
+        return stop.code if isinstance(stop.code, int) else DONE
+    except InputRefused as error:
+        return _refused(error, argv)
+    except OSError as error:
+        return _operating_system(error, argv)
+    except Exception as error:
+        return _our_fault(error, argv)
+    return DONE
+
+
+def say(text: str) -> None:
+    """One message on stderr."""
+    print(text, file=sys.stderr)
+
+
+def _refused(error: InputRefused, argv: list[str]) -> int:
+    """The input cannot be used: one message, no traceback."""
+    parts = {"given": error.given, "where": error.where, "legal": error.legal, "action": error.action}
+    _print_error(type(error).__name__, parts, argv)
+    say(f"refused: {error}")
+    _debug(error, argv)
+    return REFUSED
+
+
+def _operating_system(error: OSError, argv: list[str]) -> int:
+    """Disks and permissions: the user can mend them, so a sentence is worth more than a traceback."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):
+        return _our_fault(error, argv)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space and run it again (training: with --resume)" if full else "choose another folder or mend it"
+    text = f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
+    _print_error(type(error).__name__, {"given": text, "where": "", "legal": "", "action": hint}, argv)
+    say(f"refused: {text}\n  what to do: {hint}; nothing half-written was left")
+    _debug(error, argv)
+    return REFUSED
+
+
+def _our_fault(error: Exception, argv: list[str]) -> int:
+    """A fault of ours: a short message, and the traceback where it can be sent from."""
+    import tempfile
+    import traceback
+
+    trace = "".join(traceback.format_exception(error))
+    short = f"{type(error).__name__}: {error}".splitlines()[0]
+    if "--debug" in argv:
+        say(trace)
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="fiducial-fault-", suffix=".txt", delete=False) as file:
+            file.write(f"fiducial {' '.join(argv)}\n\n{trace}")
+        short += f"\n  the traceback is in {file.name} (--debug prints it); please report it with the command you gave"
+    whose = "failed" if isinstance(error, FiducialError) else "fault of ours"
+    _print_error(type(error).__name__, {"given": str(error), "where": "", "legal": "", "action": ""}, argv)
+    say(f"{whose}: {short}")
+    return OUR_FAULT
+
+
+def _print_error(kind: str, parts: dict[str, str], argv: list[str]) -> None:
+    """With ``--json``, an error is also one object on stdout."""
+    if "--json" in argv:
+        import json
+
+        print(json.dumps({"error": {"kind": kind, **parts}}))
+
+
+def _debug(error: Exception, argv: list[str]) -> None:
+    """With ``--debug``, the traceback of a refusal too."""
+    if "--debug" in argv:
+        import traceback
+
+        traceback.print_exception(error)
