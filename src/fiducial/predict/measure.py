@@ -1,0 +1,397 @@
+"""From mask files to the Cases table: one row for each image, structure and metric. Needs no torch.
+
+Two optional text columns of a Predictions table say which voxel values mean a structure: ``label`` in ``payload``
+and ``truth_label`` in ``truth_payload`` (``"2"``, or ``"1+2"`` for the union of two values).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fiducial.compute import Failure, map_cases
+from fiducial.errors import InputRefused, IntegrityError, TableError, UnreadableFile
+from fiducial.maths.segmentation import METRICS, UNITS, empty_reason, labelmap_metrics
+from fiducial.records.files import read_json, sha256_file
+from fiducial.records.progress import Progress, silent
+from fiducial.records.tables import CASES, PREDICTIONS, table, validated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.records.image import Image
+
+VOLUMES = ("volume_ml_predicted", "volume_ml_true")
+MASK_SUFFIXES = (".nii.gz", ".nii", ".png")
+_IDENTITY = ("study", "model", "member", "fold", "condition", "subject", "image", "target", "item", "split")
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How masks are measured; voxels whose truth is ``ignore_label`` count as background on both sides (0: none)."""
+
+    metrics: tuple[str, ...] = METRICS
+    tolerance_mm: float = 1.0
+    ignore_label: int = 0
+
+
+@dataclass(frozen=True)
+class MeasuredMasks:
+    """The Cases table, and the images that could not be measured (their rows hold NaN with a reason)."""
+
+    cases: pd.DataFrame
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class PairedMasks:
+    """Two folders of masks as a Predictions table.
+
+    ``unmatched`` names the files without a partner and where each lies; ``notes`` say how structures got their
+    names; ``ignore_label`` comes from ``dataset.json`` (0: none).
+    """
+
+    predictions: pd.DataFrame
+    unmatched: tuple[str, ...]
+    notes: tuple[str, ...]
+    ignore_label: int = 0
+
+
+@dataclass(frozen=True)
+class _Structure:
+    """A structure of one pair of files, with its voxel values on each side."""
+
+    row: int
+    target: str
+    values: tuple[int, ...]
+    true_values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _FilePair:
+    """A predicted mask file and its truth (empty path: none), with recorded digests (empty: none)."""
+
+    payload: str
+    payload_sha256: str
+    truth: str
+    truth_sha256: str
+    structures: tuple[_Structure, ...]
+
+
+def measure_masks(
+    predictions: pd.DataFrame,
+    *,
+    base: str | Path = ".",
+    labels: Mapping[str, int] | None = None,
+    settings: MaskSettings = MaskSettings(),
+    workers: int = 0,
+    progress: Progress = silent,
+    resume: Path | None = None,
+) -> MeasuredMasks:
+    """Measure every predicted mask against its truth.
+
+    Rows of kind ``mask`` are gathered by file, so each file is read once. A row without ``truth_payload`` gets its
+    predicted volume only. An image whose files are missing, do not share a grid or differ from their recorded
+    digest is set aside: its rows hold NaN and a reason that begins with ``case-failed``.
+
+    Args:
+        predictions: a Predictions table; columns ``label`` and ``truth_label`` as told above.
+        base: folder that relative payload paths start from.
+        labels: value of each target where the table has no ``label`` column.
+        settings: metrics, tolerance and ignored label.
+        workers: processes, 0 for as many as there are cores.
+        progress: called as cases finish.
+        resume: ledger of finished cases.
+
+    Raises:
+        TableError: the table breaks its schema, or a row does not say which voxel value means its structure.
+    """
+    rows = validated(predictions, PREDICTIONS, where="predictions")
+    rows = rows[rows["kind"] == "mask"].reset_index(drop=True)
+    done = map_cases(
+        partial(_measure_pairs, settings),
+        _gathered(rows, Path(base), labels),
+        workers=workers,
+        progress=progress,
+        title="measuring masks",
+        resume=resume,
+    )
+    found = {int(row): values for result in done.results.values() for row, values in result.items()}
+    failed = {failure.key: failure for failure in done.failures}
+    cases = []
+    for i, (row, key) in enumerate(zip(rows.to_dict("records"), _keys(rows), strict=True)):
+        record = {name: row[name] for name in _IDENTITY}
+        if i in found:
+            cases += _case_rows(record, found[i])
+        else:
+            values = dict.fromkeys((*settings.metrics, *VOLUMES))
+            cases += _case_rows(record, values | {"reason": f"case-failed: {failed[key].error}"})
+    return MeasuredMasks(table(cases, CASES), done.failures)
+
+
+def pair_mask_folders(
+    predictions: str | Path, truth: str | Path, *, workers: int = 0, progress: Progress = silent
+) -> PairedMasks:
+    """Pair two folders of label maps by file name, as nnU-Net lays them out.
+
+    Structure names come from ``dataset.json`` in a folder or its parent (each side's own if both have one: equal
+    names are paired even if their values differ; regions are unions of values). Without one, every value found in
+    the truth or the predictions becomes ``label_<value>``. Who the person behind a file is, is not known: each file
+    is a subject of its own.
+
+    Args:
+        predictions: folder of predicted label maps (``.nii.gz``, ``.nii`` or ``.png``).
+        truth: folder of reference label maps with the same names.
+        workers: processes, 0 for as many as there are cores.
+        progress: called as files are read.
+
+    Raises:
+        InputRefused: a folder is missing or empty, no file name occurs in both, or no structure name does.
+        UnreadableFile: a ``dataset.json`` is broken, or no pair of files can be read.
+    """
+    predictions, truth = Path(predictions).resolve(), Path(truth).resolve()
+    predicted, true = _mask_files(predictions), _mask_files(truth)
+    shared = sorted(set(predicted) & set(true))
+    unmatched = [f"{predicted[n]} (no truth)" for n in sorted(set(predicted) - set(true))]
+    unmatched += [f"{true[n]} (no prediction)" for n in sorted(set(true) - set(predicted))]
+    if not shared:
+        raise InputRefused(
+            f"no file name occurs in both folders, e.g. {sorted(predicted)[0]} and {sorted(true)[0]}",
+            where=f"{predictions} and {truth}",
+            legal="equal file names, as nnU-Net writes them",
+            action="rename one side; a channel suffix such as _0000 belongs to images, not to masks",
+        )
+    pairs = {name: (str(predicted[name]), str(true[name])) for name in shared}
+    named, true_named, notes = _names(predictions, truth)
+    scan = map_cases(_scan, pairs, workers=workers, progress=progress, title="reading masks")
+    if not scan.results:
+        first = scan.failures[0]
+        raise UnreadableFile(f"no pair of masks can be read; first: {first.message}", where=first.key)
+    if not named.structures:
+        values = sorted({v for result in scan.results.values() for v in result["values"]} - {0})
+        named = true_named = replace(named, structures={f"label_{v}": (v,) for v in values})
+        if not values:
+            raise InputRefused("every mask is empty", where=f"{predictions} and {truth}")
+    rows = []
+    for name, (payload, truth_payload) in pairs.items():
+        digests = scan.results.get(name, {"sha256": ("", "")})["sha256"]
+        common = {"subject": _stem(name), "image": _stem(name), "kind": "mask", "payload": payload}
+        common |= {"payload_sha256": digests[0], "truth_payload": truth_payload, "truth_payload_sha256": digests[1]}
+        for structure, structure_values in named.structures.items():
+            own = {"target": structure, "label": _joined(structure_values)}
+            rows.append(common | own | {"truth_label": _joined(true_named.structures[structure])})
+    return PairedMasks(table(rows, PREDICTIONS), tuple(unmatched), tuple(notes), true_named.ignore_label)
+
+
+def _keys(rows: pd.DataFrame) -> list[str]:
+    """One key for each case: the image, and what tells its predictions apart."""
+    parts = ["image", "study", "model", "member", "fold", "condition"]
+    return ["|".join(v for v in key if v not in ("", "clean")) for key in rows[parts].to_numpy().tolist()]
+
+
+def _gathered(rows: pd.DataFrame, base: Path, labels: Mapping[str, int] | None) -> dict[str, tuple[_FilePair, ...]]:
+    """File pairs of each case, with the structures that each pair holds."""
+    pairs: dict[str, dict[tuple[str, str], _FilePair]] = {}
+    for i, (key, row) in enumerate(zip(_keys(rows), rows.to_dict("records"), strict=True)):
+        where = f"predictions, row {i + 1}"
+        if not row["payload"]:
+            raise TableError("a mask without payload", where=where, legal="the path of a label map")
+        values = _values_of(row.get("label"), row["target"], labels, where)
+        true_values = values if not row.get("truth_label") else _parsed(row["truth_label"], f"{where}, truth_label")
+        files = _placed(row["payload"], base), _placed(row["truth_payload"], base)
+        empty = _FilePair(files[0], row["payload_sha256"], files[1], row["truth_payload_sha256"], ())
+        pair = pairs.setdefault(key, {}).setdefault(files, empty)
+        structure = _Structure(i, row["target"], values, true_values)
+        pairs[key][files] = replace(pair, structures=(*pair.structures, structure))
+    return {key: tuple(own.values()) for key, own in pairs.items()}
+
+
+def _values_of(given: Any, target: str, labels: Mapping[str, int] | None, where: str) -> tuple[int, ...]:
+    """Voxel values of a structure, from its row or by its name."""
+    if given:
+        return _parsed(given, f"{where}, label")
+    if labels is not None and target in labels:
+        return (int(labels[target]),)
+    raise TableError(
+        f"structure {target!r} without a voxel value",
+        where=where,
+        legal="a column label, such as 2 or 1+2",
+        action="add the column, or name the structure in labels",
+    )
+
+
+def _parsed(text: Any, where: str) -> tuple[int, ...]:
+    """Voxel values of ``"2"`` or ``"1+2"``."""
+    try:
+        values = tuple(int(float(part)) for part in str(text).split("+"))
+    except ValueError:
+        values = (0,)
+    if min(values) < 1:
+        raise TableError(f"label {text!r}", where=where, legal="a voxel value from 1 on, or several joined by +")
+    return values
+
+
+def _joined(values: tuple[int, ...]) -> str:
+    return "+".join(map(str, values))
+
+
+def _placed(path: str, base: Path) -> str:
+    return str(base / path) if path else ""
+
+
+def _measure_pairs(settings: MaskSettings, pairs: tuple[_FilePair, ...]) -> dict[str, dict[str, Any]]:
+    """Metrics of one case's structures, by row number; JSON values (None for NaN)."""
+    result: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        prediction = _mask(pair.payload, pair.payload_sha256)
+        truth = _mask(pair.truth, pair.truth_sha256) if pair.truth else None
+        if truth is not None:
+            prediction.geometry.require_match(truth.geometry, where=f"{pair.payload} and {pair.truth}")
+        for row, values in _measured(prediction, truth, pair.structures, settings).items():
+            result[str(row)] = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+    return result
+
+
+def _measured(
+    prediction: Image, truth: Image | None, structures: tuple[_Structure, ...], settings: MaskSettings
+) -> dict[int, dict[str, Any]]:
+    """Metrics and volumes of each structure of two label maps on one grid."""
+    geometry = prediction.geometry
+    predicted: Any = prediction.array[0]
+    if truth is None:
+        counts = {s.row: int(np.isin(predicted, s.values).sum()) for s in structures}
+        return {row: {"volume_ml_predicted": n * geometry.voxel_ml, "reason": ""} for row, n in counts.items()}
+    true: Any = truth.array[0]
+    if settings.ignore_label:
+        ignored = true == settings.ignore_label
+        predicted, true = np.where(ignored, 0, predicted), np.where(ignored, 0, true)
+    found = labelmap_metrics(
+        predicted,
+        true,
+        {str(s.row): s.values for s in structures},
+        geometry.spacing_mm,
+        metrics=settings.metrics,
+        tolerance_mm=settings.tolerance_mm,
+        truth_labels={str(s.row): s.true_values for s in structures},
+    )
+    result: dict[int, dict[str, Any]] = {}
+    for row, values in found.items():
+        sizes = values.pop("n_voxels_predicted"), values.pop("n_voxels_true")
+        volumes = dict(zip(VOLUMES, (n * geometry.voxel_ml for n in sizes), strict=True))
+        result[int(row)] = values | volumes | {"reason": empty_reason(int(sizes[0]), int(sizes[1]))}
+    return result
+
+
+def _mask(path: str, digest: str) -> Image:
+    """A label map whose digest, if recorded, was checked."""
+    from fiducial.archive import read_mask
+
+    if digest and sha256_file(path) != digest:
+        raise IntegrityError("the mask differs from its recorded digest", where=path, action="predict or pair it again")
+    return read_mask(path)
+
+
+def _case_rows(record: Mapping[Any, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cases rows of one structure; the reason stands where a value is missing."""
+    reason = values.pop("reason")
+    units = {**UNITS, **dict.fromkeys(VOLUMES, "ml")}
+    return [
+        {
+            **record,
+            "metric": metric,
+            "value": math.nan if value is None else value,
+            "unit": units[metric],
+            "reason": reason if value is None else "",
+        }
+        for metric, value in values.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Structures of a ``dataset.json`` with their voxel values; empty if there is no such file."""
+
+    source: str = ""
+    structures: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore_label: int = 0
+
+
+def _names(predictions: Path, truth: Path) -> tuple[_Names, _Names, list[str]]:
+    """Structures of both sides under shared names, and how they were found."""
+    own, reference = _dataset_json(predictions), _dataset_json(truth)
+    if not own.source and not reference.source:
+        return own, reference, ["no dataset.json: structures are named by their voxel value"]
+    if not own.source or not reference.source or own == reference:
+        both = own if own.source else reference
+        return both, both, [f"structure names from {both.source}"]
+    shared = [name for name in reference.structures if name in own.structures]
+    if not shared:
+        raise InputRefused(
+            f"no structure is in both: {', '.join(own.structures)} against {', '.join(reference.structures)}",
+            where=f"{own.source} and {reference.source}",
+            legal="equal names for equal structures",
+            action="correct one dataset.json",
+        )
+    notes = [f"structure names from {own.source} and {reference.source}"]
+    for names, other in ((own, reference), (reference, own)):
+        lost = [name for name in names.structures if name not in other.structures]
+        notes += [f"not audited, as {other.source} does not name it: {name}" for name in lost]
+    moved = [name for name in shared if own.structures[name] != reference.structures[name]]
+    notes += [
+        f"{name}: value {_joined(own.structures[name])} in the predictions, {_joined(reference.structures[name])} "
+        "in the truth"
+        for name in moved
+    ]
+    kept = [replace(n, structures={name: n.structures[name] for name in shared}) for n in (own, reference)]
+    return kept[0], kept[1], notes
+
+
+def _dataset_json(folder: Path) -> _Names:
+    """Names in nnU-Net's form (name: value or values) or the Decathlon's (value: name)."""
+    path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
+    if path is None:
+        return _Names()
+    try:
+        labels = read_json(path)["labels"]
+        if labels and all(str(key).isdigit() for key in labels):
+            labels = {str(name): int(value) for value, name in labels.items()}
+        values = {n: tuple(map(int, v)) if isinstance(v, list) else (int(v),) for n, v in labels.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnreadableFile(
+            f"not a data set description ({type(error).__name__}: {error})",
+            where=str(path),
+            legal='JSON with "labels": {"background": 0, "name": 1, ...}',
+        ) from error
+    ignored = values.pop("ignore", (0,))[0]
+    structures = {name: v for name, v in values.items() if min(v, default=0) > 0}
+    if not structures:
+        raise UnreadableFile("labels name no structure but the background", where=str(path))
+    return _Names(str(path), structures, ignored)
+
+
+def _mask_files(folder: Path) -> dict[str, Path]:
+    """Mask files of a folder by name."""
+    if not folder.is_dir():
+        raise InputRefused("no such folder", where=str(folder), action="give a folder of label maps")
+    files = {p.name: p for p in sorted(folder.iterdir()) if p.name.endswith(MASK_SUFFIXES) and p.name[0] != "."}
+    if not files:
+        raise InputRefused("no masks in the folder", where=str(folder), legal=", ".join(MASK_SUFFIXES))
+    return files
+
+
+def _stem(name: str) -> str:
+    return next(name.removesuffix(suffix) for suffix in MASK_SUFFIXES if name.endswith(suffix))
+
+
+def _scan(pair: tuple[str, str]) -> dict[str, Any]:
+    """The digests of two mask files and the values that occur in either."""
+    values: set[int] = set()
+    for path in pair:
+        values |= {int(v) for v in np.unique(np.asarray(_mask(path, "").array))}
+    return {"values": sorted(values), "sha256": [sha256_file(path) for path in pair]}
