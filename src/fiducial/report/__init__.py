@@ -1,1 +1,10 @@
+"""Evidence, curves and pictures as one HTML page, a model card and an index. Computes nothing."""
 
+from __future__ import annotations
+
+from fiducial.records.picture import Picture
+from fiducial.report.card import model_card
+from fiducial.report.given import IndexEntry, ReportInput
+from fiducial.report.page import index_entry, index_page, render, write_report
+
+__all__ = ["IndexEntry", "Picture", "ReportInput", "index_entry", "index_page", "model_card", "render", "write_report"]

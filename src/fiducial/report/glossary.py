@@ -1,0 +1,100 @@
+"""Terms in a clinician's words. A report shows the terms it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+TERMS: dict[str, tuple[str, str]] = {
+    "interval": (
+        "95 % interval",
+        "The range of values that the data do not contradict. A narrow one means many patients; a wide one means that "
+        "the figure beside it is uncertain. Read the interval before the figure.",
+    ),
+    "clustered": (
+        "Clustered by patient",
+        "Several images of one patient resemble each other and are not as informative as as many patients. Intervals "
+        "here take the patient as the unit; where the patient behind an image is unknown, intervals are by image and "
+        "are too narrow.",
+    ),
+    "verdict": (
+        "Pass, fail, inconclusive",
+        "The criterion was stated before training. Pass: the whole interval lies on the accepted side of the bound. "
+        "Fail: the whole interval lies on the other side. Inconclusive: the interval crosses the bound, and more "
+        "patients would be needed to decide.",
+    ),
+    "parts": (
+        "Training, validation, calibration and test part",
+        "Four groups of patients that do not overlap. The model learns from the first and is steered by the second; "
+        "the decision threshold is set on the third; the test part is kept aside and only audited. The more often "
+        "the test part is opened, the less it proves.",
+    ),
+    "threshold": (
+        "Operating point",
+        "The score above which a case counts as positive. It is chosen on the calibration part and applied to the "
+        "test part unchanged; if the two disagree, the new patients differ from the old ones.",
+    ),
+    "auc": (
+        "AUC",
+        "The probability that a randomly chosen diseased patient gets a higher score than a randomly chosen healthy "
+        "one. 0.5 is chance, 1 is perfect. It says nothing about whether the scores are right as probabilities.",
+    ),
+    "sensitivity": ("Sensitivity", "Of the patients with the disease, the share that the model calls positive."),
+    "specificity": ("Specificity", "Of the patients without the disease, the share that the model calls negative."),
+    "ppv": (
+        "Positive and negative predictive value (PPV, NPV)",
+        "Of the patients called positive, the share with the disease; of those called negative, the share without. "
+        "Both depend on how common the disease is, and do not carry over to a hospital where that differs.",
+    ),
+    "calibration_slope": (
+        "Calibration slope and intercept",
+        "How the scores relate to observed frequencies. Slope 1 and intercept 0 are ideal. A slope below 1 means that "
+        "scores are too extreme; a positive intercept means that risk is underestimated overall.",
+    ),
+    "ece": ("Calibration error (ECE)", "The average distance between predicted probability and observed frequency."),
+    "brier": (
+        "Brier score",
+        "The mean squared difference between predicted probability and outcome. 0 is perfect; lower is better.",
+    ),
+    "dice": (
+        "Dice coefficient",
+        "The overlap of two outlines: 0 none, 1 identical. Small structures lose more Dice from the same error in "
+        "millimetres. Two empty outlines count as 1, one empty outline as 0.",
+    ),
+    "iou": ("IoU", "Intersection over union, another measure of overlap; always at most the Dice coefficient."),
+    "nsd": (
+        "Normalised surface Dice (NSD)",
+        "The share of the two surfaces that lie within a stated tolerance of each other.",
+    ),
+    "hd95": (
+        "HD95",
+        "A distance in millimetres: 95 % of each surface lies nearer to the other than this. It shows the large "
+        "errors that an overlap hides.",
+    ),
+    "masd": ("MASD", "The mean distance in millimetres between the two surfaces."),
+    "gap": (
+        "Gap between groups",
+        "The largest difference of a figure between groups of patients (for example by sex or hospital), counting "
+        "only groups that are large enough to be judged.",
+    ),
+    "adjusted": (
+        "Adjusted p",
+        "Where many groups are compared, some differ by chance. The adjusted p (Holm) accounts for the number of "
+        "comparisons.",
+    ),
+}
+ALWAYS = ("interval", "clustered", "verdict", "parts")
+_OWNERS = {"npv": "ppv", "calibration_intercept": "calibration_slope"}
+
+
+def entry_of(metric: str) -> str:
+    """The glossary's key for a metric; empty where it has none."""
+    key = _OWNERS.get(metric, metric)
+    return key if key in TERMS else ""
+
+
+def used_terms(metrics: Iterable[str], statistics: Iterable[str], *, adjusted: bool) -> list[tuple[str, str, str]]:
+    """(key, term, meaning) of the terms that a report uses, in the glossary's order."""
+    keys = set(ALWAYS) | {entry_of(name) for name in metrics} | {name for name in statistics if name == "gap"}
+    if adjusted:
+        keys.add("adjusted")
+    return [(key, *text) for key, text in TERMS.items() if key in keys]

@@ -1,0 +1,156 @@
+"""One self-contained HTML page: no script, no network, no font from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fiducial import RESEARCH_USE
+from fiducial.records.files import write_text
+from fiducial.report import marks, performance, provenance, rows, summary, wording
+from fiducial.report.blocks import Section
+from fiducial.report.given import IndexEntry, ReportInput
+from fiducial.report.rows import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from jinja2 import Environment
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(given: ReportInput) -> str:
+    """The report as one HTML document.
+
+    The same input gives the same bytes. A section appears where there is evidence for it; where a reader would
+    expect one that is absent, its place says why. Names from tables are text, never markup.
+    """
+    found = rows.numbered(given.evidence)
+    digest = evidence_digest(given.evidence)
+    parts = sections(given, found, digest)
+    n_subjects, n_images = rows.sizes(found)
+    facts = {
+        "given": given,
+        "study": given.study,
+        "sections": parts,
+        "counts": rows.verdict_counts(found),
+        "has_criteria": bool(rows.criteria(found)),
+        "headlines": summary.headlines(found),
+        "n_subjects": n_subjects,
+        "n_images": n_images,
+        "digest": digest,
+        "identity": identity(given, digest),
+    }
+    return _environment().get_template("report.html.j2").render(**facts)
+
+
+def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Section]:
+    """All sections that this report has, in order."""
+    candidates = [
+        summary.section(given, found),
+        performance.discrimination(given, found),
+        performance.calibration(given, found),
+        performance.operating_point(given, found),
+        performance.distribution(given, found),
+        performance.subgroups(given, found),
+        performance.pictures(given),
+        performance.training(given),
+        provenance.data(given, found),
+        provenance.integrity(given, found),
+        provenance.model_card(given, found),
+        provenance.evidence(found, digest),
+        provenance.glossary(found),
+    ]
+    return [section for section in candidates if section is not None]
+
+
+def write_report(given: ReportInput, path: str | Path) -> Path:
+    """Render and write atomically; returns the path."""
+    write_text(path, render(given))
+    return Path(path)
+
+
+def index_page(entries: Sequence[IndexEntry], *, title: str = "Fiducial reports", lead: str = "") -> str:
+    """A page that links several reports: a card each, with verdicts, n, a headline figure and a picture."""
+    return _environment().get_template("index.html.j2").render(entries=entries, title=title, lead=lead)
+
+
+def index_entry(given: ReportInput, href: str, text: str = "") -> IndexEntry:
+    """The card of one report, taken from what the report is made from; ``text`` defaults to the intended use."""
+    found = rows.numbered(given.evidence)
+    n_subjects, n_images = rows.sizes(found)
+    first = next(iter(summary.headlines(found)), None)
+    order = {"typical": 0, "best": 1, "worst": 2}
+    return IndexEntry(
+        title=given.title,
+        href=href,
+        summary=text or (given.study.study.intended_use if given.study is not None else ""),
+        verdicts=rows.verdict_counts(found),
+        headline=f"{first.label} {first.value} {first.interval}".strip() if first else "",
+        n_subjects=n_subjects,
+        n_images=n_images,
+        picture=min(given.pictures, key=lambda picture: order[picture.kind], default=None),
+        phantom=given.phantom,
+        data_name=given.data_name,
+    )
+
+
+def evidence_digest(evidence: pd.DataFrame) -> str:
+    """SHA-256 of the evidence table as CSV text: what the signature of a report refers to."""
+    text = evidence.to_csv(index=False, lineterminator="\n", float_format="%.17g")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
+    """What this report is about, in pairs, for the head of the page."""
+    run = given.run
+    pairs = [
+        ("Study", given.study.study.name if given.study is not None else "no study file"),
+        ("Model", run.get("model")),
+        ("Data", given.data_name),
+        ("Study fingerprint", _short(run.get("fingerprint"))),
+        ("Model digest", _short(run.get("model_sha256"))),
+        ("Evidence digest", _short(digest)),
+        ("Made", run.get("created")),
+        ("With", provenance.made_by()),
+    ]
+    return [(label, wording.anything(value)) for label, value in pairs if not wording.is_missing(value)]
+
+
+def _short(digest: Any) -> str:
+    text = str(digest or "")
+    return f"{text[:12]}…" if len(text) > 16 else text
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Trusted markup: drawn by this package from numbers, or by Matplotlib, which escapes the names in it.
+    environment.filters["svg"] = lambda text: Markup(text)  # noqa: S704
+    environment.filters["mark"] = lambda verdict: Markup(marks.mark(str(verdict)))  # noqa: S704
+    environment.filters["png"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    environment.filters["count"] = wording.count
+    environment.globals.update(
+        css=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704
+        policy=POLICY,
+        research_use=RESEARCH_USE,
+        made_by=provenance.made_by(),
+        verdict_words=wording.VERDICT_WORDS,
+        criterion_verdicts=wording.CRITERION_VERDICTS,
+        plural=wording.plural,
+    )
+    return environment

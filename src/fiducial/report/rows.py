@@ -1,0 +1,136 @@
+"""Which evidence rows stand where. Selection only: no figure is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fiducial.report import wording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, Any]
+
+ACCEPTANCE = "acceptance"
+AUDITED = ("test", "")
+OPERATING = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy")
+CALIBRATION = ("calibration_slope", "calibration_intercept", "ece", "brier")
+DISCRIMINATION = ("auc", "average_precision")
+OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
+CENTRES = ("value", "mean", "median")
+
+
+def numbered(evidence: pd.DataFrame) -> list[dict[str, Any]]:
+    """Evidence as rows; each gets ``id``, its number in the table (1 = first), which links point at."""
+    rows = evidence.to_dict("records")
+    return [{str(key): value for key, value in row.items()} | {"id": place} for place, row in enumerate(rows, start=1)]
+
+
+def criteria(rows: Iterable[Row]) -> list[Row]:
+    """The verdicts on acceptance criteria."""
+    return [row for row in rows if row["check"] == ACCEPTANCE]
+
+
+def checks(rows: Iterable[Row]) -> list[Row]:
+    """The checks' own results (finding, clear, not possible), findings first."""
+    order = {verdict: place for place, verdict in enumerate(wording.CHECK_VERDICTS)}
+    found = [row for row in rows if row["verdict"] in order and row["check"] != ACCEPTANCE]
+    return sorted(found, key=lambda row: order[row["verdict"]])
+
+
+def figures(rows: Iterable[Row]) -> list[Row]:
+    """Rows that carry a figure and are neither a criterion's nor a check's verdict on it."""
+    return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] in ("clean", "")]
+
+
+def whole(rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED) -> list[Row]:
+    """Figures of the whole population for some metrics, in the metrics' order, one row each.
+
+    Where several checks give one figure, the first with a value stands.
+    """
+    best: dict[tuple[str, ...], Row] = {}
+    for row in figures(rows):
+        if row["metric"] not in metrics or row["group"] not in ("all", "") or row["split"] not in splits:
+            continue
+        if row["statistic"] not in CENTRES:
+            continue
+        key = tuple(str(row[name]) for name in ("target", "item", "metric", "statistic", "split"))
+        if key not in best or (wording.is_missing(best[key]["value"]) and not wording.is_missing(row["value"])):
+            best[key] = row
+    return sorted(best.values(), key=lambda row: metrics.index(str(row["metric"])))
+
+
+def groups_by_metric(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
+    """(target, item, metric, statistic) -> the whole population's row and each group's, where groups exist."""
+    tables: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in figures(rows):
+        if row["split"] not in AUDITED or row["statistic"] not in CENTRES:
+            continue
+        if "=" in row["group"]:
+            key = (str(row["target"]), str(row["item"]), str(row["metric"]), str(row["statistic"]))
+            tables.setdefault(key, []).append(row)
+    for key, found in tables.items():
+        target, item, metric, statistic = key
+        everyone = [
+            row
+            for row in whole(rows, (metric,))
+            if (row["target"], row["item"], row["statistic"]) == (target, item, statistic)
+        ]
+        tables[key] = [*everyone[:1], *sorted(found, key=_attribute)]
+    return tables
+
+
+def _attribute(row: Row) -> tuple[int, str]:
+    """Single attributes before intersections; the order of values within an attribute is kept."""
+    parts = str(row["group"]).split("&")
+    return len(parts), "&".join(part.partition("=")[0] for part in parts)
+
+
+def gaps(rows: Iterable[Row]) -> list[Row]:
+    """Gaps between the groups of an attribute."""
+    return [row for row in figures(rows) if row["statistic"] == "gap" and row["verdict"] not in wording.CHECK_VERDICTS]
+
+
+def targets(rows: Iterable[Row]) -> list[str]:
+    """Targets in the order of the evidence."""
+    return list(dict.fromkeys(str(row["target"]) for row in rows if row["target"]))
+
+
+def is_segmentation(rows: Iterable[Row]) -> bool:
+    """Whether the evidence is about masks."""
+    return any(row["metric"] in OVERLAP for row in rows)
+
+
+def is_score(rows: Iterable[Row]) -> bool:
+    """Whether the evidence is about scores."""
+    return any(row["metric"] in DISCRIMINATION or row["metric"] in OPERATING for row in rows)
+
+
+def verdict_counts(rows: Iterable[Row]) -> dict[str, int]:
+    """Criteria by verdict, all four named."""
+    counts = dict.fromkeys(wording.CRITERION_VERDICTS, 0)
+    for row in criteria(rows):
+        if row["verdict"] in counts:
+            counts[str(row["verdict"])] += 1
+    return counts
+
+
+def sizes(rows: Iterable[Row]) -> tuple[int, int]:
+    """Patients and images of the audited part: the largest that a figure rests on."""
+    audited = [row for row in figures(rows) if row["split"] in AUDITED]
+    return (
+        max((int(row["n_subjects"]) for row in audited), default=0),
+        max((int(row["n_images"]) for row in audited), default=0),
+    )
+
+
+def headline(rows: Sequence[Row], limit: int = 4) -> list[Row]:
+    """The figures that stand first: AUC of each target, or the mean Dice of each structure."""
+    if is_score(rows):
+        first = whole(rows, ("auc",))
+        return (first if len(first) != 1 else [*first, *whole(rows, ("sensitivity", "specificity"))])[:limit]
+    dice = [row for row in whole(rows, ("dice",)) if row["statistic"] in ("mean", "value")]
+    return (dice if len(dice) != 1 else [*dice, *[r for r in whole(rows, ("hd95", "nsd")) if r["statistic"] == "mean"]])[
+        :limit
+    ]

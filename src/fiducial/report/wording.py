@@ -1,0 +1,271 @@
+"""Numbers, verdicts and criteria as people read them. Missing values never print as ``nan``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written: ``label`` in tables, ``phrase`` in a sentence, ``digits`` after the point."""
+
+    label: str
+    phrase: str
+    digits: int = 3
+    unit: str = ""
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+
+
+METRICS: dict[str, Metric] = {
+    "auc": Metric("AUC", "area under the ROC curve (AUC)"),
+    "average_precision": Metric("Average precision", "average precision"),
+    "sensitivity": Metric("Sensitivity", "sensitivity"),
+    "specificity": Metric("Specificity", "specificity"),
+    "ppv": Metric("PPV", "positive predictive value"),
+    "npv": Metric("NPV", "negative predictive value"),
+    "accuracy": Metric("Accuracy", "accuracy"),
+    "balanced_accuracy": Metric("Balanced accuracy", "balanced accuracy"),
+    "f1": Metric("F1", "F1 score"),
+    "mcc": Metric("MCC", "Matthews correlation", bounds=(-1.0, 1.0)),
+    "prevalence": Metric("Prevalence", "prevalence"),
+    "brier": Metric("Brier score", "Brier score"),
+    "ece": Metric("Calibration error (ECE)", "expected calibration error"),
+    "calibration_slope": Metric("Calibration slope", "calibration slope", 2, bounds=None),
+    "calibration_intercept": Metric("Calibration intercept", "calibration intercept", 2, bounds=None),
+    "threshold": Metric("Threshold", "decision threshold"),
+    "dice": Metric("Dice", "Dice coefficient"),
+    "iou": Metric("IoU", "intersection over union"),
+    "nsd": Metric("NSD", "normalised surface Dice"),
+    "hd95": Metric("HD95", "95th percentile Hausdorff distance", 2, "mm", None),
+    "masd": Metric("MASD", "mean average surface distance", 2, "mm", None),
+    "volume_difference_ml": Metric("Volume difference", "volume difference", 2, "ml", None),
+    "volume_ml_predicted": Metric("Predicted volume", "predicted volume", 2, "ml", None),
+    "volume_ml_true": Metric("True volume", "true volume", 2, "ml", None),
+    "n_subjects": Metric("Patients", "number of patients", 0, "", None),
+    "n_images": Metric("Images", "number of images", 0, "", None),
+}
+
+VERDICT_WORDS: dict[str, str] = {
+    "pass": "Pass",
+    "fail": "Fail",
+    "inconclusive": "Inconclusive",
+    "not_assessed": "Not assessed",
+    "finding": "Finding",
+    "clear": "Clear",
+    "not_possible": "Not possible",
+}
+CRITERION_VERDICTS = ("pass", "fail", "inconclusive", "not_assessed")
+CHECK_VERDICTS = ("finding", "clear", "not_possible")
+
+_STATISTICS: dict[str, str] = {
+    "value": "",
+    "low": "lower end of the {level} interval of the ",
+    "high": "upper end of the {level} interval of the ",
+    "gap": "largest gap in ",
+    "mean": "mean ",
+    "median": "median ",
+    "std": "standard deviation of ",
+}
+_SPLITS = {"train": "training", "validation": "validation", "calibration": "calibration", "test": "test"}
+_KEEP_UPPER = {"ct", "mr", "pt", "id", "n", "auc", "roc", "iou", "nsd", "hd95", "masd", "ppv", "npv", "ece", "p", "gpu", "cpu"}
+
+
+def plain(name: str) -> str:
+    """A column or key as words: ``n_subjects`` becomes ``patients``, ``size_mm`` becomes ``size (mm)``."""
+    if name in ("n_subjects", "n_images"):
+        return "Patients" if name == "n_subjects" else "Images"
+    words = name.replace("_", " ").replace("-", " ").strip().split(" ")
+    if len(words) > 1 and words[-1] in ("mm", "ml", "hu", "s", "gb", "mb", "days"):
+        unit = {"hu": "HU", "gb": "GB", "mb": "MB"}.get(words[-1], words[-1])
+        words = [*words[:-1], f"({unit})"]
+    words = [word.upper() if word.lower() in _KEEP_UPPER and word.lower() != "n" else word for word in words]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def metric(name: str) -> Metric:
+    """The wording of a metric; an unknown one is written as its own name."""
+    known = METRICS.get(name)
+    return known if known else Metric(plain(name), name.replace("_", " "), bounds=None)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is nothing to print: None, empty text, or a number that is not finite."""
+    if value is None or value == "":
+        return True
+    try:
+        return not math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def number(value: Any, digits: int = 3, unit: str = "") -> str:
+    """A number with fixed digits and a true minus sign; missing values as a dash; thousands with a thin space."""
+    if is_missing(value):
+        return MISSING
+    text = f"{float(value):,.{digits}f}".replace(",", "\u202f")
+    if text.strip("-0.\u202f") == "":
+        text = text.lstrip("-")
+    text = text.replace("-", "\u2212")
+    return f"{text} {unit}" if unit else text
+
+
+def count(value: Any) -> str:
+    """A whole number with a thin space between thousands."""
+    return number(value, 0)
+
+
+def percent(level: Any) -> str:
+    """A confidence level, 0.95, as ``95 %``."""
+    return MISSING if is_missing(level) else f"{float(level) * 100:g}\u00a0%"
+
+
+def anything(value: Any) -> str:
+    """Any fact for a table cell: numbers to four significant digits, lists joined, missing as a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(anything(item) for item in value) or MISSING
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {anything(item)}" for key, item in value.items()) or MISSING
+    if is_missing(value):
+        return MISSING
+    if isinstance(value, str):
+        return value
+    try:
+        whole = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    if whole.is_integer() and abs(whole) < 1e15:
+        return count(whole)
+    return f"{whole:.4g}".replace("-", "\u2212")
+
+
+def digits_beside(value: Any, threshold: Any, digits: int) -> int:
+    """Digits to print so that rounding does not make a value look equal to a threshold that it differs from."""
+    if is_missing(value) or is_missing(threshold) or float(value) == float(threshold):
+        return digits
+    while digits < 6 and number(value, digits) == number(threshold, digits):
+        digits += 1
+    return digits
+
+
+def unit_of(row: Mapping[str, Any]) -> str:
+    """The row's unit, else the metric's own."""
+    return str(row.get("unit") or "") or metric(str(row["metric"])).unit
+
+
+def value_text(row: Mapping[str, Any], digits: int | None = None) -> str:
+    """The row's value with its unit."""
+    places = metric(str(row["metric"])).digits if digits is None else digits
+    if str(row["metric"]).startswith("n_"):
+        places = 0
+    return number(row["value"], places, unit_of(row))
+
+
+def interval_text(row: Mapping[str, Any], digits: int | None = None) -> str:
+    """``[low, high]``; empty when neither end is known; an open end as a dash."""
+    low, high = row.get("low"), row.get("high")
+    if is_missing(low) and is_missing(high):
+        return ""
+    places = metric(str(row["metric"])).digits if digits is None else digits
+    return f"[{number(low, places)}, {number(high, places)}]"
+
+
+def bound_text(row: Mapping[str, Any]) -> str:
+    """What a criterion asks for: ``at least 0.85``."""
+    if is_missing(row.get("threshold")):
+        return MISSING
+    words = {"at_least": "at least ", "at_most": "at most "}.get(str(row.get("direction", "")), "")
+    threshold = f"{float(row['threshold']):.6g}".replace("-", "\u2212")
+    unit = unit_of(row)
+    return f"{words}{threshold} {unit}".strip()
+
+
+def group_text(group: str) -> str:
+    """``sex=F&site=B`` as ``sex F, site B``; ``all`` as ``all patients``."""
+    if group in ("", "all"):
+        return "all patients"
+    pairs = (part.partition("=") for part in group.split("&"))
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}".strip() for name, _, value in pairs)
+
+
+def group_values(group: str) -> str:
+    """Only the values: ``sex=F&site=B`` as ``F, B``."""
+    return ", ".join(_value(part.partition("=")[2]) for part in group.split("&"))
+
+
+def _value(text: str) -> str:
+    """A group's value as it stood in the table (``&`` and ``%`` are escaped in the grammar)."""
+    return text.replace("%26", "&").replace("%25", "%")
+
+
+def target_text(row: Mapping[str, Any]) -> str:
+    """Target and class of a row."""
+    return ": ".join(str(row[key]) for key in ("target", "item") if row.get(key))
+
+
+def statement(row: Mapping[str, Any]) -> str:
+    """A criterion as one sentence, without its result."""
+    words = metric(str(row["metric"]))
+    statistic = str(row.get("statistic") or "value")
+    lead = _STATISTICS.get(statistic, f"{statistic.replace('_', ' ')} of the ").format(level=percent(row.get("level")))
+    group = str(row.get("group") or "all")
+    text = f"{lead}{words.phrase}"
+    target = target_text(row)
+    if target:
+        text += f" for {target}"
+    if statistic == "gap":
+        text += f" between groups of {group.replace('&', ' and ')}"
+    elif group != "all":
+        text += f" in {group_text(group)}"
+    split = str(row.get("split") or "")
+    if split:
+        text += f", {_SPLITS.get(split, split)} part"
+    text = f"{text} is {bound_text(row)}"
+    return text[:1].upper() + text[1:]
+
+
+def population(row: Mapping[str, Any]) -> str:
+    """``98 patients, 120 images`` (images only where they differ, or where no person is known)."""
+    n_subjects, n_images = int(row.get("n_subjects") or 0), int(row.get("n_images") or 0)
+    parts = []
+    if n_subjects:
+        parts.append(f"{count(n_subjects)} {'patient' if n_subjects == 1 else 'patients'}")
+    if n_images and n_images != n_subjects:
+        parts.append(f"{count(n_images)} {'image' if n_images == 1 else 'images'}")
+    return ", ".join(parts) or MISSING
+
+
+def verdict_sentence(counts: Mapping[str, int]) -> str:
+    """All verdicts of a study in one sentence."""
+    total = sum(counts.get(name, 0) for name in CRITERION_VERDICTS)
+    if not total:
+        return "No acceptance criteria were stated, so nothing passes or fails: the figures below are descriptive."
+    one = {"pass": "passes", "fail": "fails", "inconclusive": "is inconclusive", "not_assessed": "was not assessed"}
+    many = {"pass": "pass", "fail": "fail", "inconclusive": "are inconclusive", "not_assessed": "were not assessed"}
+    parts = [
+        f"{counts[name]} {(one if counts[name] == 1 else many)[name]}"
+        for name in CRITERION_VERDICTS
+        if counts.get(name)
+    ]
+    listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    noun = "criterion" if total == 1 else "criteria"
+    return f"Of {total} acceptance {noun}, {listed}."
+
+
+def probability(p: Any) -> str:
+    """A p value: three digits, ``< 0.001`` below that."""
+    if is_missing(p):
+        return MISSING
+    return "< 0.001" if float(p) < 0.001 else number(p, 3)
+
+
+def plural(n: int, one: str, many: str) -> str:
+    """``1 patient``, ``2 patients``."""
+    return f"{count(n)} {one if n == 1 else many}"
