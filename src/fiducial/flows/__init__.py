@@ -9,6 +9,7 @@ Each function takes paths, returns a frozen record of JSON-able values and print
 
 from __future__ import annotations
 
+from fiducial.audit.given import AuditSettings
 from fiducial.flows.audit import Audited, audit
 from fiducial.flows.check import Checked, check
 from fiducial.flows.demo import Demo, demo
@@ -19,6 +20,7 @@ from fiducial.flows.run import Run, run
 from fiducial.flows.train import Training, train
 
 __all__ = [
+    "AuditSettings",
     "Audited",
     "Checked",
     "Demo",

@@ -12,7 +12,7 @@ from fiducial.errors import InputRefused
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from fiducial.audit import AuditInput, AuditSettings
+    from fiducial.audit.given import AuditInput, AuditSettings
     from fiducial.flows.doors import Opened
     from fiducial.study import Study
 
@@ -64,7 +64,7 @@ class Audited:
         return dict(Counter(c.verdict for c in self.criteria))
 
 
-def audit(
+def audit(  # noqa: PLR0913 - what a user may say of an audit
     source: str | Path,
     out: str | Path | None = None,
     *,
@@ -91,7 +91,7 @@ def audit(
         InputRefused: the source is none of the three, a file of the run was changed, the run is of another study, or
             a table breaks its rules.
     """
-    from fiducial.audit import AuditSettings
+    from fiducial.audit.given import AuditSettings
     from fiducial.flows import doors
     from fiducial.records.runs import RECORD
 
@@ -155,7 +155,7 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
 def _audited(evidence: Any, out: Path, given: AuditInput) -> Audited:
     """The findings of an evidence table, for a person in a hurry."""
     rows = evidence.to_dict("records")
-    fields = [name for name in Criterion.__dataclass_fields__]
+    fields = list(Criterion.__dataclass_fields__)
     criteria = [Criterion(**{name: row[name] for name in fields}) for row in rows if row["check"] == "acceptance"]
     order = {"fail": 0, "inconclusive": 1, "not_assessed": 2, "pass": 3}
     criteria.sort(key=lambda c: order.get(c.verdict, 9))

@@ -74,7 +74,7 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
         n_subjects=int(images["subject"].nunique()),
         n_images=len(images),
         splits=_subjects_by_split(images),
-        leaks=tuple(asdict(leak) if is_dataclass(leak) else dict(leak) for leak in leaks),
+        leaks=tuple(asdict(leak) for leak in leaks),
         on_leak=study.data.on_leak if study else "refuse",
         description=described(describe(cohort)),
     )

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.errors import RunMismatch
+from fiducial.flows.attributes import cohort_attributes, groupable, joined, person_known, with_unmatched
 from fiducial.records.progress import Progress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from fiducial.audit import AuditInput, AuditSettings
+    from fiducial.audit.given import AuditInput, AuditSettings
     from fiducial.study import Study
 
 
@@ -60,30 +59,30 @@ def from_table(path: Path, asked: Asked) -> Opened:
 
 def from_run(run: Path, asked: Asked) -> Opened:
     """A run folder: its files are verified, its masks measured, its cohort's leaks and openings looked up."""
-    from fiducial.audit import AuditInput
+    from fiducial.audit.given import AuditInput
+    from fiducial.cohort import find_leaks
     from fiducial.flows.openings import count_openings, record_opening
+    from fiducial.predict.measure import measure_masks
     from fiducial.records.runs import verify
-    from fiducial.records.tables import CASES, PREDICTIONS, read_table, table
+    from fiducial.records.tables import CASES, COHORT, PREDICTIONS, read_table, table
     from fiducial.study import load_study
 
     record = verify(run, "study.toml", "cohort.parquet", "predictions.parquet")
     study = load_study(run / "study.toml")
     _require_same_study(run, record, study, asked.study)
     predictions = read_table(run / "predictions.parquet", PREDICTIONS)
-    cohort = _cohort(run)
+    cohort = read_table(run / "cohort.parquet", COHORT)
     cases = table([], CASES)
     if (predictions["kind"] == "mask").any():
         verify(run, "payload")
-        cases = _measured(predictions, run, asked)
-    from fiducial.cohort import find_leaks
-
+        cases = measure_masks(predictions, base=run, workers=asked.workers, progress=asked.progress).cases
     folder = _cohort_folder(run, record)
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
     given = AuditInput(
         predictions=predictions,
         cases=cases,
-        attributes=_attributes(cohort, asked.attributes),
+        attributes=joined(cohort_attributes(cohort, study), asked.attributes),
         study=study,
         settings=settings,
         leaks=find_leaks(cohort),
@@ -95,3 +94,56 @@ def from_run(run: Path, asked: Asked) -> Opened:
         return record_opening(folder, fingerprint=fingerprint, study=study.name, run=run.resolve().name)
 
     return Opened(given, opening, _drawer(given, run, asked.workers))
+
+
+def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
+    """Two folders of label maps; files of one name belong together, and no person is known unless told."""
+    from fiducial.audit.given import AuditInput
+    from fiducial.predict.measure import MaskSettings, measure_masks, pair_mask_folders
+    from fiducial.records.tables import PREDICTIONS, validated
+
+    paired = pair_mask_folders(predictions, truth, workers=asked.workers, progress=asked.progress)
+    rows = validated(paired.predictions, PREDICTIONS)
+    settings = MaskSettings(ignore_label=paired.ignore_label)
+    measured = measure_masks(rows, settings=settings, workers=asked.workers, progress=asked.progress)
+    attributes = with_unmatched(rows[["image", "subject", "split"]].drop_duplicates(), paired.unmatched)
+    attributes = joined(attributes, asked.attributes)
+    subject = dict(zip(attributes["image"], attributes["subject"], strict=True))
+    cases = measured.cases.assign(subject=measured.cases["image"].map(subject))
+    rows = rows.assign(subject=rows["image"].map(subject))
+    known = asked.settings.person_known and person_known(attributes)
+    own = asked.settings.attributes or (asked.study.data.attributes if asked.study else ())
+    given = AuditInput(
+        predictions=rows[PREDICTIONS.names],
+        cases=cases,
+        attributes=attributes,
+        study=asked.study,
+        settings=replace(asked.settings, person_known=known, attributes=own or groupable(attributes)),
+        source=f"{predictions.name} against {truth.name}, {rows['image'].nunique()} pairs",
+    )
+    notes = (*paired.notes, *(f"not paired: {text}" for text in _short(paired.unmatched)))
+    return Opened(given, pictures=_drawer(given, Path(), rows), notes=notes)
+
+
+def _cohort_folder(run: Path, record: dict[str, Any]) -> Path:
+    """The cohort that the run was made from, where its openings are counted; the run itself if it is gone."""
+    folder = (run / str(record.get("cohort_folder", "."))).resolve()
+    return folder if folder.is_dir() else run
+
+
+def _require_same_study(run: Path, record: dict[str, Any], own: Study, stated: Study | None) -> None:
+    """Refuse another study than the one that the run was made by: its criteria were not stated before training."""
+    if stated is None or stated.canonical() == own.canonical():
+        return
+    raise RunMismatch(
+        f"the run was made by study {own.name!r} (fingerprint {str(record.get('fingerprint', ''))[:12]}), "
+        f"and {stated.source} says something else",
+        where=str(run),
+        legal="the study file that the run was trained under",
+        action="leave --study out, or train a run of the other study",
+    )
+
+
+def _short(names: tuple[str, ...], n: int = 20) -> list[str]:
+    """The first few names, and how many more there are."""
+    return [*names[:n], *([f"and {len(names) - n} more"] if len(names) > n else [])]

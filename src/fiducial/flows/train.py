@@ -43,6 +43,7 @@ def train(
     Raises:
         InputRefused: the study, its cohort or the run folder cannot be used; a leak refuses training.
     """
+    from fiducial.flows.about import read_about
     from fiducial.records.runs import read_record, seal
     from fiducial.study import load_study
     from fiducial.train.run import train_study
@@ -50,7 +51,8 @@ def train(
     loaded, out = load_study(study), Path(out)
     train_study(loaded, out, seed=seed, resume=resume, device=device, progress=progress)
     # Relative, so that the record names no machine and both folders can be moved together.
-    seal(out, cohort_folder=os.path.relpath(loaded.cohort_folder, out.resolve()))
+    folder = loaded.cohort_folder
+    seal(out, cohort_folder=os.path.relpath(folder, out.resolve()), **read_about(folder))
     record = read_record(out)
     return Training(
         run=out,
