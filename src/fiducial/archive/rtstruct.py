@@ -1,8 +1,9 @@
-"""Write masks as a DICOM RT Structure Set: one closed planar contour for each outline on each slice."""
+"""DICOM RT Structure Sets: contours to masks on a series' grid, and masks to contours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,12 @@ from fiducial.archive.dicom.header import (
     SeriesReference,
     derived_uid,
 )
+from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
 from fiducial.archive.dicom.modules import patient_and_study
 from fiducial.archive.dicom.write import dataset_bytes, file_head
-from fiducial.errors import GeometryError
+from fiducial.archive.polygons import fill_even_odd, outlines
+from fiducial.archive.refusal import refuse
+from fiducial.errors import GeometryError, UnreadableFile
 from fiducial.records.files import atomic_path
 
 if TYPE_CHECKING:
@@ -26,7 +30,148 @@ if TYPE_CHECKING:
 
 # Retired but what every vendor writes here: Detached Study Management.
 STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+SLICE_TOLERANCE = 0.1
+EDGE_TOLERANCE_VOXELS = 1.0
 COLOURS = ((230, 60, 60), (60, 160, 230), (80, 190, 80), (230, 180, 40), (160, 90, 210))
+
+
+@dataclass(frozen=True)
+class StructureSet:
+    """What a structure set file says before its contours are drawn: what it refers to, and its structures.
+
+    ``contours`` holds, for each structure's name, (geometric type, points [n, 3] in LPS mm) of each contour.
+    """
+
+    series_uids: frozenset[str]
+    sop_uids: frozenset[str]
+    frame_uids: frozenset[str]
+    contours: dict[str, list[tuple[str, NDArray[np.float64]]]]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One structure on a grid: its boolean mask [x, y, z], or why there is none."""
+
+    name: str
+    mask: NDArray[np.bool_] | None
+    refusal: UnreadableFile | None = None
+
+
+def read_rtstruct(path: str | Path, reference: SeriesReference) -> dict[str, NDArray[np.bool_]]:
+    """Masks [x, y, z] by structure name, on the grid of the series that the structures were drawn on.
+
+    Each slice is filled by the even-odd rule at voxel centres over all contours in it, so that a contour inside
+    another is a hole. A structure without contours gives no mask.
+
+    Raises:
+        UnreadableFile: the file cannot be read, or a structure is refused (``rtstruct-contour-type``,
+            ``rtstruct-off-slice``, ``rtstruct-outside``). `draw` gives the good structures beside the refused ones.
+    """
+    structures = draw(read_structure_set(Path(path)), reference)
+    for structure in structures:
+        if structure.refusal is not None and not structure.refusal.given.startswith("rtstruct-empty"):
+            raise structure.refusal
+    return {structure.name: structure.mask for structure in structures if structure.mask is not None}
+
+
+def read_structure_set(path: Path) -> StructureSet:
+    """Read a structure set's references and contours.
+
+    Raises:
+        UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
+    """
+    dataset = read_dataset(path)
+    with quiet_pydicom():
+        try:
+            return _structure_set(dataset)
+        except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+            raise refuse("unreadable", f"a structure set that cannot be parsed ({type(error).__name__})") from error
+
+
+def draw(structure_set: StructureSet, reference: SeriesReference) -> list[Structure]:
+    """Fill every structure on the reference's grid; one that cannot be drawn carries its refusal."""
+    return [_drawn(name, contours, reference) for name, contours in structure_set.contours.items()]
+
+
+def _drawn(name: str, contours: Sequence[tuple[str, NDArray[np.float64]]], reference: SeriesReference) -> Structure:
+    try:
+        return Structure(name, _filled(contours, reference))
+    except UnreadableFile as refusal:
+        return Structure(name, None, refusal)
+
+
+def _filled(contours: Sequence[tuple[str, NDArray[np.float64]]], reference: SeriesReference) -> NDArray[np.bool_]:
+    if not contours:
+        raise refuse("rtstruct-empty", "no contours")
+    open_ones = sum(kind not in CLOSED for kind, _ in contours)
+    if open_ones:
+        kinds = ", ".join(sorted({kind for kind, _ in contours} - set(CLOSED)))
+        raise refuse("rtstruct-contour-type", f"{open_ones} of {len(contours)} contours are {kinds or 'of no type'}")
+    n_x, n_y, n_z = reference.geometry.shape
+    to_index = np.linalg.inv(LPS_FROM_RAS @ reference.geometry.affine)
+    polygons: dict[int, list[NDArray[np.float64]]] = {}
+    for number, (_, points) in enumerate(contours, start=1):
+        index = points @ to_index[:3, :3].T + to_index[:3, 3]
+        z = round(float(index[:, 2].mean()))
+        off = float(np.abs(index[:, 2] - z).max())
+        if off > SLICE_TOLERANCE:
+            raise refuse("rtstruct-off-slice", f"contour {number} lies up to {off:.3g} slices off a slice's plane")
+        inside = (index[:, :2] > -0.5 - EDGE_TOLERANCE_VOXELS) & (
+            index[:, :2] < np.array([n_x, n_y]) - 0.5 + EDGE_TOLERANCE_VOXELS
+        )
+        if not (0 <= z < n_z and inside.all()):
+            raise refuse("rtstruct-outside", f"contour {number} of {len(contours)} lies outside the grid")
+        polygons.setdefault(z, []).append(index[:, :2])
+    mask = np.zeros((n_x, n_y, n_z), dtype=bool, order="F")
+    for z, flat in polygons.items():
+        mask[:, :, z] = fill_even_odd(flat, (n_x, n_y))
+    return mask
+
+
+def _structure_set(dataset: Dataset) -> StructureSet:
+    series_uids, sop_uids, frame_uids = set(), set(), set()
+    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
+        frame_uids.add(str(frame.get("FrameOfReferenceUID", "")))
+        for study in frame.get("RTReferencedStudySequence") or ():
+            for series in study.get("RTReferencedSeriesSequence") or ():
+                series_uids.add(str(series.get("SeriesInstanceUID", "")))
+                sop_uids.update(_referenced(series))
+    names = {int(r.ROINumber): str(r.get("ROIName", "")) for r in dataset.get("StructureSetROISequence") or ()}
+    frame_uids.update(
+        str(r.get("ReferencedFrameOfReferenceUID", "")) for r in dataset.get("StructureSetROISequence") or ()
+    )
+    by_number: dict[int, list[tuple[str, NDArray[np.float64]]]] = {number: [] for number in names}
+    for roi in dataset.get("ROIContourSequence") or ():
+        for contour in roi.get("ContourSequence") or ():
+            sop_uids.update(_referenced(contour))
+            kind = str(contour.get("ContourGeometricType", ""))
+            by_number.setdefault(int(roi.ReferencedROINumber), []).append((kind, _points(contour)))
+    contours: dict[str, list[tuple[str, NDArray[np.float64]]]] = {}
+    for number, found in by_number.items():
+        name = names.get(number, "").strip() or f"structure_{number}"
+        contours[name if name not in contours else f"{name}_{number}"] = found
+    return StructureSet(
+        frozenset(series_uids - {""}), frozenset(sop_uids - {""}), frozenset(frame_uids - {""}), contours
+    )
+
+
+def _referenced(item: Dataset) -> set[str]:
+    images = item.get("ContourImageSequence") or ()
+    return {str(image.get("ReferencedSOPInstanceUID", "")) for image in images}
+
+
+def _points(contour: Dataset) -> NDArray[np.float64]:
+    """Points [n, 3] in LPS mm, from the element's raw text where it was not parsed yet (many times faster)."""
+    element = contour.get_item("ContourData")
+    value = getattr(element, "value", None)
+    if isinstance(value, bytes):
+        numbers = np.array(value.decode("ascii").rstrip(" \0").split("\\"), dtype=np.float64)
+    else:
+        numbers = np.array([float(part) for part in value or ()], dtype=np.float64)
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError("contour data")
+    return numbers.reshape(-1, 3)
 
 
 def write_rtstruct(
@@ -69,20 +214,6 @@ def write_rtstruct(
     with atomic_path(path) as part:
         part.write_bytes(file_head(RT_STRUCTURE_SET, dataset.SOPInstanceUID) + dataset_bytes(dataset))
     return Path(path)
-
-
-def outlines(mask: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Closed outlines of a mask [x, y, z]: (z, points [n, 2] as voxel indices x, y), holes included."""
-    from skimage.measure import find_contours
-
-    for z in np.flatnonzero(mask.any(axis=(0, 1))):
-        plane = mask[:, :, z]
-        xs, ys = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-        x0, y0 = xs[0], ys[0]
-        # A rim of outside voxels closes every outline.
-        crop = np.pad(plane[x0 : xs[-1] + 1, y0 : ys[-1] + 1], 1).astype(np.float64)
-        for outline in find_contours(crop, 0.5):
-            yield int(z), outline[:-1] + (x0 - 1, y0 - 1)
 
 
 def _referenced_frame(reference: SeriesReference) -> Dataset:

@@ -38,7 +38,7 @@ class PetDose:
 
     @property
     def dose_at_reference_bq(self) -> float:
-        """Activity left at the time that the voxels refer to: dose · 2^(-elapsed / half-life) for START, dose for ADMIN."""
+        """Activity when the voxels are referred to: dose · 2^(-elapsed / half-life) for START, the dose for ADMIN."""
         if self.decay_correction == "ADMIN":
             return self.dose_bq
         elapsed_s = (self.scanned - self.injected).total_seconds()
@@ -115,7 +115,7 @@ class DicomHeader:
 
 @dataclass(frozen=True)
 class SeriesReference:
-    """A series as a structure set sees it: its grid, its UIDs, and the SOP instance of each slice (index = array's z)."""
+    """A series as a structure set sees it: its grid, its UIDs, and the SOP instance of each slice (by array z)."""
 
     geometry: Geometry
     modality: str

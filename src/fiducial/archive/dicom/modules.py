@@ -9,6 +9,8 @@ import numpy as np
 from fiducial.archive.dicom.header import SOP_CLASSES, DicomHeader, PetDose, SliceFrame
 from fiducial.records.image import Image
 
+CT_INTERCEPT = -1024
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -31,7 +33,9 @@ def series_dataset(image: Image, header: DicomHeader, frame: SliceFrame, dtype: 
     dataset.AcquisitionNumber = 1
     _plane(dataset, image, header, frame)
     _pixels(dataset, image, dtype)
-    {"CT": _ct, "MR": _mr, "PT": _pet}[image.modality](dataset, image, header)
+    {"CT": _ct, "MR": _mr, "PT": _pet}[image.modality](dataset, header)
+    if image.modality == "PT":
+        dataset.NumberOfSlices = image.geometry.shape[2]
     if header.contrast_agent:
         dataset.ContrastBolusAgent = header.contrast_agent
     return dataset
@@ -90,16 +94,14 @@ def _pixels(dataset: Dataset, image: Image, dtype: np.dtype[Any]) -> None:
     dataset.PixelRepresentation = int(np.issubdtype(dtype, np.signedinteger))
 
 
-def _ct(dataset: Dataset, image: Image, header: DicomHeader) -> None:
-    from fiducial.archive.dicom.write import CT_INTERCEPT
-
+def _ct(dataset: Dataset, header: DicomHeader) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.RescaleIntercept, dataset.RescaleType = str(CT_INTERCEPT), "HU"
     dataset.KVP = "" if header.kvp is None else f"{header.kvp:.6g}"
     dataset.ConvolutionKernel = header.kernel
 
 
-def _mr(dataset: Dataset, image: Image, header: DicomHeader) -> None:
+def _mr(dataset: Dataset, header: DicomHeader) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
     dataset.ScanningSequence, dataset.SequenceVariant = "SE", "NONE"
     dataset.ScanOptions, dataset.MRAcquisitionType = "", "2D"
@@ -110,7 +112,7 @@ def _mr(dataset: Dataset, image: Image, header: DicomHeader) -> None:
         dataset.MagneticFieldStrength = f"{header.magnetic_field_t:.6g}"
 
 
-def _pet(dataset: Dataset, image: Image, header: DicomHeader) -> None:
+def _pet(dataset: Dataset, header: DicomHeader) -> None:
     dose = header.pet
     if dose is None:
         return
@@ -119,7 +121,6 @@ def _pet(dataset: Dataset, image: Image, header: DicomHeader) -> None:
     dataset.AcquisitionDate, dataset.AcquisitionTime = dataset.SeriesDate, dataset.SeriesTime
     dataset.ImageType = ["ORIGINAL", "PRIMARY"]
     dataset.Units, dataset.CountsSource, dataset.SeriesType = "BQML", "EMISSION", ["STATIC", "IMAGE"]
-    dataset.NumberOfSlices = image.geometry.shape[2]
     dataset.CorrectedImage = ["DECY", "ATTN", "SCAT", "DTIM", "RAN", "NORM"]
     dataset.DecayCorrection = dose.decay_correction
     dataset.CollimatorType = "NONE"

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.header import DicomHeader, SliceFrame, slice_frame
+from fiducial.archive.dicom.modules import CT_INTERCEPT, series_dataset
 from fiducial.errors import InputRefused, VoxelError
 from fiducial.records.image import Image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-CT_INTERCEPT = -1024
 IMPLEMENTATION_UID = "2.25.186402981143278290412361450962274517361"
 INT16 = np.iinfo(np.int16)
 
@@ -116,8 +116,6 @@ class _Series:
     ) -> None:
         self.reference = header.reference(image.geometry, image.modality)
         self.frame, self.stored, self.slopes = frame, stored, slopes
-        from fiducial.archive.dicom.modules import series_dataset
-
         self.shared = series_dataset(image, header, frame, stored.dtype)
         self.pet = image.modality == "PT"
         self.rescaled = image.modality in ("CT", "PT")
@@ -194,14 +192,14 @@ def element_bytes(dataset: Dataset, keyword: str) -> bytes:
 def file_head(sop_class: str, sop_uid: str) -> bytes:
     """Preamble, prefix and file meta information (PS3.10, 7.1) for explicit VR little endian."""
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = sop_uid
+    meta.MediaStorageSOPClassUID = UID(sop_class)
+    meta.MediaStorageSOPInstanceUID = UID(sop_uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "FIDUCIAL"
     body = dataset_bytes(meta)
     length = b"\x02\x00\x00\x00UL\x04\x00" + len(body).to_bytes(4, "little")

@@ -1,0 +1,179 @@
+"""Find what a folder holds: plain series, structure sets, and every other file with the reason why it is left."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from fiducial.archive.dicom.header import CT_IMAGE, MR_IMAGE, PET_IMAGE, RT_STRUCTURE_SET
+from fiducial.archive.dicom.headers import FileHeader, read_header
+from fiducial.archive.refusal import refuse
+from fiducial.compute import map_cases
+from fiducial.errors import UnreadableFile
+from fiducial.records.progress import Progress, silent
+
+PLAIN = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT"}
+DICOMDIR = "1.2.840.10008.1.3.10"
+# SOP class UIDs (PS3.6 A) that begin so; the longest match counts.
+REFUSED_CLASSES = {
+    DICOMDIR: "dicomdir",
+    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.2.2": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.4.3": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.4.4": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.128.1": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.130": "enhanced-multiframe",
+    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
+    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation-object",
+    "1.2.840.10008.5.1.4.1.1.66.7": "segmentation-object",
+    "1.2.840.10008.5.1.4.1.1.88": "structured-report",
+    "1.2.840.10008.5.1.4.1.1.11": "presentation-state",
+    "1.2.840.10008.5.1.4.1.1.481": "radiotherapy-object",
+}
+FILES_PER_CHUNK = 256
+MIN_FILES_FOR_PROCESSES = 1024
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """The files of one series, in no order; ``refusal`` is set where the files already say that it cannot be read."""
+
+    series_uid: str
+    modality: str
+    headers: tuple[FileHeader, ...]
+    refusal: UnreadableFile | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files' paths."""
+        return tuple(header.path for header in self.headers)
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A file that belongs to no plain series; ``header`` is None where none could be read."""
+
+    path: Path
+    refusal: UnreadableFile
+    header: FileHeader | None = None
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a folder holds; series and files in the order of their paths."""
+
+    series: tuple[SeriesFiles, ...]
+    structure_sets: tuple[FileHeader, ...]
+    refused: tuple[RefusedFile, ...]
+    n_files: int
+
+
+def find_series(folder: str | Path) -> list[SeriesFiles]:
+    """The CT, MR and PET series below a folder (or of one file), grouped by SeriesInstanceUID."""
+    return list(discover(Path(folder), workers=1).series)
+
+
+def discover(source: Path, *, workers: int = 0, progress: Progress = silent) -> Discovery:
+    """Read the header of every file below ``source`` and group them.
+
+    Raises:
+        UnreadableFile: ``no-files``.
+    """
+    paths = [source] if source.is_file() else sorted(_walk(source))
+    if not paths:
+        raise refuse("no-files", "no file below this folder", where=str(source))
+    chunks = {str(i): paths[i : i + FILES_PER_CHUNK] for i in range(0, len(paths), FILES_PER_CHUNK)}
+    n_workers = workers if len(paths) >= MIN_FILES_FOR_PROCESSES else 1
+    found = map_cases(scan, chunks, workers=n_workers, progress=progress, title="reading headers")
+    scanned = [item for chunk in found.results.values() for item in chunk]
+    for failure in found.failures:
+        again = map_cases(_scan_one, {str(p): p for p in chunks[failure.key]}, workers=2, title="reading headers")
+        scanned += again.results.values()
+        scanned += [RefusedFile(Path(f.key), refuse("unexpected", f.error)) for f in again.failures]
+    return _grouped(scanned, len(paths))
+
+
+def scan(paths: list[Path]) -> list[FileHeader | RefusedFile]:
+    """Read the headers of some files; one that cannot be read becomes a `RefusedFile`."""
+    return [_scan_one(path) for path in paths]
+
+
+def _scan_one(path: Path) -> FileHeader | RefusedFile:
+    try:
+        return read_header(path)
+    except UnreadableFile as refusal:
+        # A refusal keeps the library's error as its cause, which may quote the header: it stays here.
+        return RefusedFile(path, UnreadableFile(refusal.given, action=refusal.action))
+
+
+def _walk(folder: Path) -> list[Path]:
+    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+
+
+def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery:
+    groups: dict[str, list[FileHeader]] = defaultdict(list)
+    structure_sets: list[FileHeader] = []
+    refused: list[RefusedFile] = []
+    for item in scanned:
+        if isinstance(item, RefusedFile):
+            refused.append(item)
+        elif item.text("SOPClassUID") == RT_STRUCTURE_SET:
+            structure_sets.append(item)
+        elif (refusal := _file_refusal(item)) is not None:
+            refused.append(RefusedFile(item.path, refusal, item))
+        else:
+            groups[item.text("SeriesInstanceUID")].append(item)
+    series = [_series(uid, headers) for uid, headers in groups.items()]
+    return Discovery(
+        series=tuple(sorted(series, key=lambda s: min(s.files))),
+        structure_sets=tuple(sorted(structure_sets, key=lambda h: h.path)),
+        refused=tuple(sorted(refused, key=lambda r: r.path)),
+        n_files=n_files,
+    )
+
+
+def _file_refusal(header: FileHeader) -> UnreadableFile | None:
+    """Why a file can be part of no plain series; None if it can."""
+    sop_class = header.text("SOPClassUID")
+    if not sop_class or not header.text("SeriesInstanceUID"):
+        if sop_class == DICOMDIR:
+            return refuse("dicomdir", "a directory of a medium")
+        absent = "SOPClassUID" if not sop_class else "SeriesInstanceUID"
+        return refuse("missing-tags", absent)
+    if sop_class not in PLAIN:
+        prefixes = [p for p in REFUSED_CLASSES if sop_class == p or sop_class.startswith(p + ".")]
+        code = REFUSED_CLASSES[max(prefixes, key=len)] if prefixes else "unsupported-modality"
+        return refuse(code, uid_name(sop_class))
+    return None
+
+
+def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
+    """A group of plain files as a series, with what speaks against it file by file."""
+    ordered = tuple(sorted(headers, key=lambda h: h.path))
+    modality = PLAIN[ordered[0].text("SOPClassUID")]
+    make = partial(SeriesFiles, uid, modality, ordered)
+    if len({h.text("SOPClassUID") for h in headers}) > 1:
+        return make(refuse("mixed-objects", ", ".join(sorted({uid_name(h.text("SOPClassUID")) for h in headers}))))
+    if any(h.number("NumberOfFrames") not in (None, 1.0) for h in headers):
+        return make(refuse("enhanced-multiframe", "NumberOfFrames > 1"))
+    if any("LOCALIZER" in h.lists["ImageType"] for h in headers):
+        return make(refuse("localizer", "ImageType says LOCALIZER"))
+    if any(h.number("SamplesPerPixel") != 1 for h in headers):
+        n_samples = {h.number("SamplesPerPixel") for h in headers} - {1.0}
+        absent = None in n_samples
+        return make(refuse("missing-tags", "SamplesPerPixel") if absent else refuse("colour", "SamplesPerPixel 3"))
+    if any(h.text("BurnedInAnnotation").upper() == "YES" for h in headers):
+        return make(refuse("burned-in-annotation", "BurnedInAnnotation is YES"))
+    return make()
+
+
+def uid_name(uid: str) -> str:
+    """The standard's name of a UID; "a private UID" for one that it does not list (a UID may identify)."""
+    from pydicom.uid import UID
+
+    name = UID(uid).name
+    return "a private or unknown UID" if name == uid else str(name)

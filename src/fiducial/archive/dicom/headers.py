@@ -1,0 +1,219 @@
+"""One DICOM file's header as plain values: what discovery, stacking and SUV need, without pixels."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fiducial.archive.refusal import refuse
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+TEXTS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "FrameOfReferenceUID",
+    "PatientID",
+    "PatientName",
+    "PatientSex",
+    "PatientAge",
+    "PatientBirthDate",
+    "Modality",
+    "StudyDate",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstitutionName",
+    "StationName",
+    "ClinicalTrialSiteID",
+    "AccessionNumber",
+    "BurnedInAnnotation",
+    "PhotometricInterpretation",
+    "RescaleType",
+    "Units",
+    "SUVType",
+    "DecayCorrection",
+    "LossyImageCompression",
+    "TimezoneOffsetFromUTC",
+)
+LISTS = (
+    "ImageType",
+    "CorrectedImage",
+    "SeriesType",
+    "ConvolutionKernel",
+    "ScanOptions",
+)
+NUMBERS = (
+    "InstanceNumber",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SliceThickness",
+    "KVP",
+    "MagneticFieldStrength",
+    "PatientWeight",
+    "EchoTime",
+    "TemporalPositionIdentifier",
+    "DiffusionBValue",
+    "AcquisitionNumber",
+    "TriggerTime",
+    "GantryDetectorTilt",
+)
+VECTORS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+SEQUENCES = ("RadiopharmaceuticalInformationSequence", "ModalityLUTSequence")
+DOSE_TEXTS = ("RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime")
+DOSE_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """A file's header: texts ("" = absent), numbers (None = absent or unreadable), vectors, and its transfer syntax."""
+
+    path: Path
+    transfer_syntax: str
+    n_bytes: int
+    texts: dict[str, str] = field(repr=False)
+    lists: dict[str, tuple[str, ...]] = field(repr=False)
+    numbers: dict[str, float | None] = field(repr=False)
+    vectors: dict[str, tuple[float, ...] | None] = field(repr=False)
+    doses: tuple[dict[str, Any], ...] = field(repr=False)
+    has_modality_lut: bool = False
+
+    def text(self, keyword: str) -> str:
+        """A text attribute, "" where it is absent."""
+        return self.texts.get(keyword, "")
+
+    def number(self, keyword: str) -> float | None:
+        """A numeric attribute, None where it is absent or no number."""
+        return self.numbers.get(keyword)
+
+    def vector(self, keyword: str) -> tuple[float, ...] | None:
+        """Position, orientation or pixel spacing; None where absent, incomplete or not finite."""
+        return self.vectors.get(keyword)
+
+
+def read_header(path: Path) -> FileHeader:
+    """Read a file's header, stopping before the pixels.
+
+    Raises:
+        UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
+    """
+    dataset = read_dataset(path, stop_before_pixels=True, keywords=(*TEXTS, *LISTS, *NUMBERS, *VECTORS, *SEQUENCES))
+    with quiet_pydicom():
+        return FileHeader(
+            path=path,
+            transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
+            n_bytes=path.stat().st_size,
+            texts={keyword: _text(dataset, keyword) for keyword in TEXTS},
+            lists={keyword: _texts(dataset, keyword) for keyword in LISTS},
+            numbers={keyword: _number(dataset, keyword) for keyword in NUMBERS},
+            vectors={keyword: _vector(dataset, keyword, n) for keyword, n in VECTORS.items()},
+            doses=_doses(dataset),
+            has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
+        )
+
+
+def read_dataset(path: Path, *, stop_before_pixels: bool = False, keywords: tuple[str, ...] = ()) -> Dataset:
+    """Read a DICOM file that begins as PS3.10 says (128 bytes, then ``DICM``); ``keywords`` empty means everything.
+
+    Raises:
+        UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``; the message holds no value of the file.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+        if len(start) < 132 or start[128:] != b"DICM":
+            raise refuse("not-dicom", "no DICM at byte 128")
+        with quiet_pydicom():
+            dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=list(keywords) or None)
+    except (EOFError, InvalidDicomError) as error:
+        raise refuse("truncated", "the file ends within its header") from error
+    except OSError as error:
+        raise refuse("unreadable", f"{type(error).__name__}: {error.strerror or 'read failed'}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError, OverflowError) as error:
+        # The library's own message may quote a value of the header: only the kind of error leaves.
+        raise refuse("unreadable", f"the header cannot be parsed ({type(error).__name__})") from error
+    return dataset
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Silence pydicom, whose warnings quote header values: no identifier may reach a log."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    """A value, or None where the library cannot make one of the bytes (a broken number, a wrong VR)."""
+    try:
+        return dataset.get(keyword)
+    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError, OverflowError):
+        return None
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value = _value(dataset, keyword)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    value = _value(dataset, keyword)
+    if value is None:
+        return ()
+    return (value.strip(),) if isinstance(value, str) else tuple(str(part).strip() for part in value)
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    numbers = _floats(_value(dataset, keyword))
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _vector(dataset: Dataset, keyword: str, length: int) -> tuple[float, ...] | None:
+    numbers = _floats(_value(dataset, keyword))
+    return numbers if len(numbers) == length else None
+
+
+def _floats(value: Any) -> tuple[float, ...]:
+    """Finite numbers of a value; empty if any is not one."""
+    parts = value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        return ()
+    return numbers if all(abs(number) < float("inf") for number in numbers) else ()
+
+
+def _doses(dataset: Dataset) -> tuple[dict[str, Any], ...]:
+    items = _value(dataset, "RadiopharmaceuticalInformationSequence") or ()
+    return tuple(
+        {keyword: _text(item, keyword) for keyword in DOSE_TEXTS}
+        | {keyword: _number(item, keyword) for keyword in DOSE_NUMBERS}
+        for item in items
+    )

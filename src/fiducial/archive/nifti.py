@@ -1,0 +1,105 @@
+"""NIfTI-1 files as images and back."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fiducial.archive.refusal import refuse
+from fiducial.records.files import atomic_path
+from fiducial.records.image import Geometry, Image
+
+MEANING = "fiducial"
+
+
+def read_nifti(path: Path) -> Image:
+    """Read ``.nii`` or ``.nii.gz`` as [channel, x, y, z]; a fourth axis of the file becomes the channels.
+
+    The affine is the file's sform, else its qform, else the voxel size alone. The stored type is kept where the file
+    states no scaling, else values are float32. Modality and unit are known only for files that Fiducial wrote.
+
+    Raises:
+        UnreadableFile: ``no-such-file``, ``format``, ``truncated`` or ``voxel-type``.
+    """
+    nibabel = _nibabel()
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    if not path.is_file():
+        raise refuse("no-such-file", "no such file", where=str(path))
+    try:
+        file = nibabel.Nifti1Image.from_filename(path)
+        scaled = file.dataobj.slope not in (1, None) or file.dataobj.inter not in (0, None)
+        raw = np.asarray(file.dataobj)
+    except (ImageFileError, HeaderDataError) as error:
+        raise refuse("format", "no NIfTI-1 file (.nii, .nii.gz)", where=str(path)) from error
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        raise refuse(
+            "truncated", f"the file ends early or is damaged ({type(error).__name__})", where=str(path)
+        ) from error
+    if raw.dtype.kind not in "biuf":
+        raise refuse("voxel-type", f"voxels of type {raw.dtype}", where=str(path))
+    if raw.ndim > 4 or raw.ndim < 1:
+        raise refuse("voxel-type", f"{raw.ndim} axes", where=str(path))
+    if scaled and raw.dtype.kind == "f":
+        raw = raw.astype(np.float32)
+    array = raw.reshape(raw.shape + (1,) * (4 - raw.ndim)) if raw.ndim < 4 else raw
+    affine = np.asarray(file.affine, dtype=np.float64)
+    modality, unit = _meaning(file.header)
+    x, y, z = (int(n) for n in array.shape[:3])
+    return Image(np.moveaxis(array, 3, 0), Geometry(affine, (x, y, z)), modality, unit)
+
+
+def write_nifti(image: Image, path: str | Path) -> Path:
+    """Write an image as NIfTI-1, atomically; several channels become the fourth axis, booleans become uint8.
+
+    sform and qform both hold the affine (code 1, scanner), so that every reader finds the same place. Modality and
+    unit are kept in the description.
+    """
+    nibabel = _nibabel()
+    array = image.array.astype(np.uint8) if image.array.dtype == bool else image.array
+    if array.dtype in (np.int64, np.uint64):
+        array = array.astype(np.int32)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    voxels = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, 3)
+    file = nibabel.Nifti1Image(voxels, image.geometry.affine, dtype=array.dtype)
+    file.header.set_xyzt_units("mm")
+    file.set_qform(image.geometry.affine, code=1, strip_shears=True)
+    file.set_sform(image.geometry.affine, code=1)
+    if image.modality or image.unit:
+        file.header["descrip"] = f"{MEANING} {image.modality or '-'} {image.unit or '-'}".encode()
+    with atomic_path(path) as part:
+        _save(file, part)
+    return Path(path)
+
+
+def _nibabel() -> Any:
+    """The library, whose functions carry no types."""
+    import nibabel
+
+    return nibabel
+
+
+def _save(file: Any, path: Path) -> None:
+    """Write the file; gzip at level 1 without a time stamp, so that equal images give equal bytes."""
+    import gzip
+
+    content = file.to_bytes()
+    if path.suffix == ".gz":
+        with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
+            packed.write(content)
+    else:
+        path.write_bytes(content)
+
+
+def _meaning(header: Any) -> tuple[str, str]:
+    """Modality and unit that `write_nifti` left in the description."""
+    words = bytes(header["descrip"]).rstrip(b"\0").decode("latin-1").split(" ")
+    if len(words) != 3 or words[0] != MEANING:
+        return "", ""
+    modality, unit = (word if word != "-" else "" for word in words[1:])
+    return modality, unit

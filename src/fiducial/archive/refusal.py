@@ -1,0 +1,99 @@
+"""Every reason for which the archive refuses a file, a series or a structure set, under a stable code.
+
+A refusal's text is ``code: what was found``; it holds counts, places and closed DICOM vocabularies, and never a name,
+an identifier or a date of a patient.
+"""
+
+from __future__ import annotations
+
+from fiducial.errors import UnreadableFile
+
+# code: what to do. Codes are stable: reports, scripts and monitoring may rely on them.
+REFUSALS: dict[str, str] = {
+    # files
+    "not-dicom": "leave it, or give it to a reader of its own format",
+    "truncated": "send the file again: the copy is shorter than its header says",
+    "unreadable": "send the file again, or repair it with a DICOM toolkit",
+    "dicomdir": "nothing: an index of the medium; its images are read themselves",
+    "missing-tags": "export the series again with its complete header",
+    # objects that are no plain series
+    "enhanced-multiframe": "export as classic single-frame CT, MR or PET",
+    "colour": "give the original series instead of a colour rendering",
+    "secondary-capture": "give the original series instead of a capture of a screen",
+    "segmentation-object": "give segmentations as RTSTRUCT or NIfTI",
+    "structured-report": "give findings as a labels table",
+    "presentation-state": "nothing: display settings hold no voxels",
+    "radiotherapy-object": "nothing: plans and doses are not read, structure sets are",
+    "unsupported-modality": "give CT, MR or PET",
+    "burned-in-annotation": "have the burned-in text removed, then give the series again",
+    # pixel data
+    "transfer-syntax": "convert the files to an uncompressed transfer syntax",
+    "no-decoder": "install the named decoder, or convert the files to an uncompressed transfer syntax",
+    "corrupt-pixels": "send the file again: its compressed pixels cannot be decoded",
+    "bit-depth": "export with 8, 16 or 32 bits allocated for each voxel",
+    "modality-lut": "export with RescaleSlope and RescaleIntercept instead of a lookup table",
+    "rescale-missing": "export with RescaleSlope and RescaleIntercept",
+    "rescale-invalid": "export with finite rescale values and a slope that is not 0",
+    "rescale-type": "export CT in Hounsfield units (RescaleType HU)",
+    # stacks
+    "localizer": "nothing: a localizer is no volume",
+    "mixed-patients": "have the archive give each patient's series its own UID",
+    "mixed-orientation": "split the series by ImageOrientationPatient",
+    "mixed-frame-of-reference": "split the series by FrameOfReferenceUID",
+    "mixed-sizes": "split the series by rows, columns and pixel spacing",
+    "mixed-objects": "split the series by SOP class",
+    "bad-orientation": "export again: row and column directions are not perpendicular unit vectors",
+    "single-slice": "give the whole series; one slice states no slice spacing",
+    "conflicting-copies": "find which copy is right: one SOPInstanceUID stands for different contents",
+    "duplicate-slices": "remove the slices that lie where others lie",
+    "multiple-volumes": "split the series by the tag named, one volume for each value",
+    "missing-slices": "send the missing slices",
+    "uneven-slices": "give a reconstruction with equal slice spacing",
+    "gantry-tilt": "resample the tilted stack onto a perpendicular grid and give that",
+    "sheared-stack": "export again: slices do not lie above each other",
+    # PET
+    "pet-units": "export PET in Bq/ml (BQML) or SUV body weight (GML)",
+    "pet-suv-type": "export SUV by body weight (SUVType BW)",
+    "pet-series-type": "give a static or whole-body series, not a dynamic or gated one",
+    "pet-not-corrected": "give the attenuation- and decay-corrected series",
+    "pet-decay-correction": "export with DecayCorrection START or ADMIN",
+    "suv-tags-missing": "export with the tags named; SUV is not guessed",
+    "suv-values": "correct weight (kg), dose (Bq) or half-life (s) in the header",
+    "suv-times": "correct injection and series times in the header",
+    # structure sets
+    "rtstruct-no-series": "give the series on which the structures were drawn",
+    "rtstruct-ambiguous": "give one series only of those that the structure set may belong to",
+    "rtstruct-series-refused": "see the row of the series on which the structures were drawn",
+    "rtstruct-empty": "nothing: the structure has no contours",
+    "rtstruct-contour-type": "draw closed planar contours",
+    "rtstruct-off-slice": "export the contours in the planes of the series' slices",
+    "rtstruct-outside": "give the whole series: contours lie outside its grid",
+    # containers
+    "no-files": "give a folder or a zip with files in it",
+    "zip-unreadable": "make the archive again",
+    "zip-encrypted": "give an archive without a password",
+    "zip-path": "make the archive again with relative paths inside one folder",
+    "zip-link": "make the archive again with files instead of links",
+    "zip-too-large": "unpack it yourself and give the folder, if its size is intended",
+    "zip-too-many": "unpack it yourself and give the folder, if the number of files is intended",
+    # NIfTI, pictures, npz
+    "format": "give a file of the format named",
+    "no-such-file": "correct the path",
+    "no-such-entry": "correct the key or index after #",
+    "voxel-type": "give whole or real numbers: one value, or one for each channel, at each voxel",
+    "alpha": "flatten the picture onto its background first",
+    # everything else
+    "unexpected": "report this file's kind to the developers; the private log has the details",
+    "worker-died": "give the process more memory, or fewer workers",
+}
+
+
+def refuse(code: str, found: str, *, where: str = "") -> UnreadableFile:
+    """The refusal ``code`` with what was found, ready to raise."""
+    return UnreadableFile(f"{code}: {found}", where=where, action=REFUSALS[code])
+
+
+def code_of(error: UnreadableFile) -> str:
+    """The code of a refusal, empty if it was not made by `refuse`."""
+    code = error.given.partition(":")[0]
+    return code if code in REFUSALS else ""
