@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from fiducial.compute.cores import one_thread_each
@@ -198,8 +198,8 @@ def _work(pipe: Connection) -> None:
 
 def _require_sendable(function: Callable[[Any], Any]) -> None:
     try:
-        pickle.dumps(function)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        ForkingPickler.dumps(function)
+    except Exception as error:
         raise InputRefused(
             f"{function!r} cannot be sent to a worker process ({error})",
             legal="a function at the top level of an importable module, or a functools.partial of one",

@@ -1,0 +1,131 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from fiducial.maths.duplicates import (
+    MAX_DISTANCE,
+    box_weights,
+    nearest,
+    signature,
+    signature_distance,
+    standardised,
+    thumbnail,
+)
+
+
+def noise(array: Any, share: float, seed: int = 0) -> Any:
+    return array + np.random.default_rng(seed).normal(0, share * array.std(), array.shape)
+
+
+def jpeg(array: Any, quality: int) -> Any:
+    low, high = float(array.min()), float(array.max())
+    copy = np.empty(array.shape)
+    for z in range(array.shape[-1]):
+        buffer = io.BytesIO()
+        plane = ((array[0, ..., z] - low) / (high - low) * 255).astype(np.uint8)
+        Picture.fromarray(plane).save(buffer, "JPEG", quality=quality)
+        copy[0, ..., z] = np.asarray(Picture.open(buffer))
+    return copy
+
+
+COPIES = {
+    "noise of 5 %": lambda a: noise(a, 0.05),
+    "noise of 20 %": lambda a: noise(a, 0.2),
+    "JPEG 75": lambda a: jpeg(a, 75),
+    "JPEG 50": lambda a: jpeg(a, 50),
+    "one grey more": lambda a: a.astype(float) + 1,
+    "other window": lambda a: a * 0.01 - 3,
+}
+
+
+def test_box_weights_share_a_sample_on_a_border() -> None:
+    assert box_weights(3, 2) == pytest.approx(np.array([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]))
+    assert box_weights(1, 4).tolist() == [[1], [1], [1], [1]]
+
+
+def test_a_flat_ramp_gives_a_ramp() -> None:
+    picture = np.repeat(np.arange(32)[None, :, None, None], 32, axis=2)
+    small = thumbnail(picture)
+    assert small.shape == (16, 16)
+    assert small[:, 0].tolist() == np.round(np.arange(16) / 15 * 255).tolist()
+    assert (small == small[:, :1]).all()
+
+
+def test_a_volume_is_a_montage_of_four_layers() -> None:
+    volume = np.repeat(np.arange(4.0), 3)[None, None, None, :] * np.ones((1, 8, 8, 1))
+    small = thumbnail(volume)
+    assert [small[0, 0], small[0, 8], small[8, 0], small[8, 8]] == [0, 85, 170, 255]
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28, 1), (3, 40, 30, 1), (2, 17, 9, 5), (1, 2, 3, 2)])
+def test_memory_layout_and_intensity_scale_change_nothing(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(1).integers(0, 200, shape)
+    assert signature(array) == signature(np.asfortranarray(array)) == signature(array * 3 + 7)
+    assert len(signature(array)) == 512
+
+
+def test_a_constant_image_has_no_neighbour() -> None:
+    flat, other = signature(np.full((1, 9, 9, 1), 7)), signature(np.eye(9)[None, ..., None])
+    assert signature_distance(flat, flat) == np.inf
+    assert signature_distance(flat, other) == np.inf
+    assert signature_distance("", other) == np.inf
+    assert signature_distance(other, other) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_block", [3, 2048])
+def test_nearest_equals_a_plain_search(n_block: int) -> None:
+    generator = np.random.default_rng(2)
+    first = standardised([signature(generator.normal(size=(1, 20, 20, 1))) for _ in range(7)])
+    second = standardised([signature(generator.normal(size=(1, 20, 20, 1))) for _ in range(11)])
+    second[4] = np.nan
+    plain = 1 - np.array([[float(a @ b) for b in second] for a in first])
+    index, distance = nearest(first, second, n_block=n_block)
+    assert index.tolist() == np.nanargmin(plain, axis=1).tolist()
+    assert distance == pytest.approx(np.nanmin(plain, axis=1), abs=1e-5)
+    assert np.isinf(nearest(first, second[:0])[1]).all()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", list(COPIES))
+def test_hippocampus_copies_are_found_and_distinct_images_are_not(data: Path, name: str) -> None:
+    import nibabel as nib
+
+    files = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))[::3]
+    volumes = [np.asarray(nib.load(file).dataobj)[None] for file in files]
+    originals = standardised([signature(volume) for volume in volumes])
+    alike = 1 - originals @ originals.T + 2 * np.eye(len(files))
+    assert alike.min() > 3 * MAX_DISTANCE
+    copies = standardised([signature(COPIES[name](volume)) for volume in volumes])
+    index, distance = nearest(copies, originals)
+    assert index.tolist() == list(range(len(files)))
+    assert distance.max() < MAX_DISTANCE
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", list(COPIES))
+def test_radiograph_copies_are_found_even_at_28_pixels(data: Path, name: str) -> None:
+    with np.load(data / "pneumonia_cxr28" / "pneumonia_cxr28.npz") as arrays:
+        pictures = np.unique(arrays["val_images"], axis=0)[:, None, :, :, None]
+    originals = standardised([signature(picture) for picture in pictures])
+    alike = 1 - originals @ originals.T + 2 * np.eye(len(pictures), dtype=np.float32)
+    assert alike.min() > 2 * MAX_DISTANCE
+    index, distance = nearest(standardised([signature(COPIES[name](p)) for p in pictures]), originals)
+    assert (index == np.arange(len(pictures))).mean() == 1
+    assert distance.max() < MAX_DISTANCE
+
+
+def test_ten_thousand_images_take_seconds() -> None:
+    import time
+
+    rows = np.random.default_rng(3).normal(size=(10_000, 256)).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    started = time.perf_counter()
+    index, distance = nearest(rows, rows)
+    assert time.perf_counter() - started < 20
+    assert index.tolist() == list(range(10_000))
+    assert distance.max() < 1e-5
