@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.phantom.body import (
+    Array,
     Body,
     cavity_depth_mm,
     diaphragm_mm,
@@ -44,12 +45,13 @@ class Grid:
         return self.x[box[0]], self.y[:, box[1]], self.z[:, :, box[2]]
 
 
-def edge(depth_mm: Volume, spacing_mm: float) -> Volume:
+def edge(depth_mm: Array, spacing_mm: float) -> Volume:
     """How much of a voxel lies inside a surface ``depth_mm`` away: a linear ramp one voxel wide (partial volume)."""
-    return np.clip(0.5 + depth_mm * np.float32(1 / spacing_mm), 0, 1)
+    inside: Volume = np.clip(0.5 + depth_mm * np.float32(1 / spacing_mm), 0, 1).astype(np.float32, copy=False)
+    return inside
 
 
-def paint(volume: Volume, inside: Volume, hu: float | Volume) -> None:
+def paint(volume: Volume, inside: Array, hu: float | Volume) -> None:
     """Mix tissue into voxels in place, by the fraction that is inside."""
     volume += inside * (np.float32(hu) - volume if isinstance(hu, float) else hu - volume)
 
@@ -159,7 +161,8 @@ def _tube(
     """An upright tube, cut at two heights."""
     reach = radius_mm + 4
     box = grid.box(
-        (centre_mm[0] - reach, centre_mm[1] - reach, z_mm[0] - 6), (centre_mm[0] + reach, centre_mm[1] + reach, z_mm[1] + 6)
+        (centre_mm[0] - reach, centre_mm[1] - reach, z_mm[0] - 6),
+        (centre_mm[0] + reach, centre_mm[1] + reach, z_mm[1] + 6),
     )
     x, y, z = grid.within(box)
     round_ = edge(radius_mm - np.hypot(x - centre_mm[0], y - centre_mm[1]), grid.spacing_mm[0])
@@ -174,8 +177,8 @@ def _paint_mediastinum(volume: Volume, grid: Grid, body: Body) -> None:
     _tube(volume, grid, (22.0, 16.0), 8.5, (-10.0, 78.0), BLOOD_HU)
     _tube(volume, grid, (-14.0, 26.0), 12.0, (-15.0, 22.0), BLOOD_HU)
     _tube(volume, grid, (-10.0, body.spine_y_mm + 26.0), 7.0, (-130.0, 90.0), 35.0)
-    for x, y in ((-16.0, 12.0), (8.0, 26.0), (-10.0, 30.0)):
-        _tube(volume, grid, (x, y), 5.5, (44.0, 100.0), BLOOD_HU)
+    for branch in ((-16.0, 12.0), (8.0, 26.0), (-10.0, 30.0)):
+        _tube(volume, grid, branch, 5.5, (44.0, 100.0), BLOOD_HU)
     arch = grid.box((-48.0, ay - 24, 26.0), (30.0, 46.0, 60.0))
     x, y, z = grid.within(arch)
     along = np.clip((y - ay) / (24 - ay), 0, 1)

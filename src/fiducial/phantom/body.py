@@ -53,7 +53,7 @@ class Body:
 
     @property
     def aorta_mm(self) -> tuple[float, float]:
-        """x and y of the descending aorta, left of the spine's front."""
+        """Position (x, y) of the descending aorta, left of the spine's front."""
         return -24.0, self.spine_y_mm + 22.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -106,12 +107,10 @@ def write_hospital(
     return final
 
 
-def _visits(
-    patients: Sequence[Patient], folder: Path, n_repeats: int, repeat_as: str, n_pet: int
-) -> list[_Visit]:
+def _visits(patients: Sequence[Patient], folder: Path, n_repeats: int, repeat_as: str, n_pet: int) -> list[_Visit]:
     if repeat_as not in REPEATS:
         raise InputRefused(f"repeat_as={repeat_as!r}", legal=", ".join(REPEATS))
-    twice = [p.subject for p in patients if [q.subject for q in patients].count(p.subject) > 1]
+    twice = [name for name, n in Counter(p.subject for p in patients).items() if n > 1]
     if twice:
         raise InputRefused(f"subject {twice[0]} comes twice among the patients", legal="each subject once")
     visits = [_visit(p, folder, part_of(i, len(patients)), 1, i < n_pet) for i, p in enumerate(patients)]
@@ -185,7 +184,9 @@ def _write_visit(visit: _Visit) -> str:
         scanned = datetime.strptime(header.study_date + header.study_time, "%Y%m%d%H%M%S")
         pet = replace(header, series_number=2, series_description="PET", kernel="", pet=pet_dose(patient, scanned))
         files += write_series(render_pet(patient), folder / "pet", pet)
-    _shuffle_names(files, folder, stream(patient.seed, patient.index, _FILES + visit.number).permutation(len(files)))
+    _shuffle_names(
+        files, folder, stream(patient.seed, patient.index, _FILES + visit.number).permutation(len(files)).tolist()
+    )
     return folder.name
 
 

@@ -63,12 +63,12 @@ class Patient:
 class MalignancyRule:
     """Log-odds that a nodule is malignant.
 
-    ``intercept + diameter * (d - 16) / 6 + spiculation * (s - 0.4) / 0.28 + part_solid or ground_glass
+    ``intercept + diameter * (d - 18) / 6 + spiculation * (s - 0.4) / 0.28 + part_solid or ground_glass
     + age * (years - 65) / 10 + smoking * (pack-years - 20) / 20``, d in mm. With the default weights the first three
     terms, which an image shows, carry nearly all of it; `bayes_auc` measures how much.
     """
 
-    intercept: float = -0.65
+    intercept: float = -1.2
     diameter: float = 3.3
     spiculation: float = 2.0
     part_solid: float = 1.0
@@ -83,15 +83,13 @@ class MalignancyRule:
         by_density = np.array([0.0, self.part_solid, self.ground_glass])[density]
         result: NDArray[np.float64] = (
             self.intercept
-            + self.diameter * (diameter_mm - 16) / 6
+            + self.diameter * (diameter_mm - 18) / 6
             + self.spiculation * (spiculation - 0.4) / 0.28
             + by_density
         )
         return result
 
-    def clinical_log_odds(
-        self, age_years: NDArray[np.float64], pack_years: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def clinical_log_odds(self, age_years: NDArray[np.float64], pack_years: NDArray[np.float64]) -> NDArray[np.float64]:
         """The part of the log-odds that only the patient's history shows."""
         result: NDArray[np.float64] = self.age * (age_years - 65) / 10 + self.smoking * (pack_years - 20) / 20
         return result
@@ -117,8 +115,7 @@ def _draw(rng: np.random.Generator, n: int) -> _Drawn:
     age = np.floor(rng.triangular(AGE_YEARS[0], 66, AGE_YEARS[1] + 1, n)).clip(*AGE_YEARS)
     smoking = rng.choice(3, n, p=(0.2, 0.45, 0.35)).astype(np.int64)
     pack_years = np.where(smoking == 0, 0.0, np.round(rng.gamma(4.0, 7.0, n) + 2, 1))
-    low, high = np.log(DIAMETER_MM)
-    diameter = np.exp(rng.uniform(low, high, n))
+    diameter = rng.uniform(*DIAMETER_MM, n)
     spiculation = rng.beta(1.1, 1.6, n)
     density = rng.choice(3, n, p=(0.65, 0.2, 0.15)).astype(np.int64)
     return _Drawn(age, smoking, pack_years, diameter, spiculation, density)

@@ -175,7 +175,8 @@ def _is_in(defect: Defect, who: dict[str, str], age: int) -> bool:
 
 def _log_odds(vendor: Vendor, score: Array) -> Array:
     mu = _mu(vendor)
-    return np.log(vendor.prevalence / (1 - vendor.prevalence)) + mu * score - mu**2 / 2
+    result: Array = np.log(vendor.prevalence / (1 - vendor.prevalence)) + mu * score - mu**2 / 2
+    return result
 
 
 def _sigmoid(x: Array) -> Array:
