@@ -1,1 +1,128 @@
+"""The audit: tables in, evidence out. One file per check; never imports torch.
 
+`CHECKS` names every check; `audit` runs them all. Each is a pure function of `AuditInput`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fiducial.audit.evidence import read_evidence, write_evidence
+from fiducial.audit.given import AuditInput, AuditResult, AuditSettings, CheckResult
+from fiducial.audit.tables import prepared
+from fiducial.audit.vendor import vendor_input
+from fiducial.records.progress import Progress, silent
+from fiducial.records.tables import CURVES, EVIDENCE, table
+
+
+def _acceptance(given: AuditInput) -> CheckResult:
+    from fiducial.audit.acceptance import check_acceptance
+
+    return check_acceptance(given)
+
+
+def _accuracy(given: AuditInput) -> CheckResult:
+    from fiducial.audit.accuracy import check_accuracy
+
+    return check_accuracy(given)
+
+
+def _operating_point(given: AuditInput) -> CheckResult:
+    from fiducial.audit.operating_points import check_operating_points
+
+    return check_operating_points(given)
+
+
+def _calibration(given: AuditInput) -> CheckResult:
+    from fiducial.audit.calibration import check_calibration
+
+    return check_calibration(given)
+
+
+def _recalibration(given: AuditInput) -> CheckResult:
+    from fiducial.audit.recalibration import check_recalibration
+
+    return check_recalibration(given)
+
+
+def _subgroups(given: AuditInput) -> CheckResult:
+    from fiducial.audit.subgroups import check_subgroups
+
+    return check_subgroups(given)
+
+
+def _leakage(given: AuditInput) -> CheckResult:
+    from fiducial.audit.leakage import check_leakage
+
+    return check_leakage(given)
+
+
+def _missingness(given: AuditInput) -> CheckResult:
+    from fiducial.audit.missingness import check_missingness
+
+    return check_missingness(given)
+
+
+def _score_distribution(given: AuditInput) -> CheckResult:
+    from fiducial.audit.score_distribution import check_score_distribution
+
+    return check_score_distribution(given)
+
+
+def _openings(given: AuditInput) -> CheckResult:
+    from fiducial.audit.openings import check_openings
+
+    return check_openings(given)
+
+
+CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
+    "acceptance": _acceptance,
+    "accuracy": _accuracy,
+    "operating_point": _operating_point,
+    "calibration": _calibration,
+    "recalibration": _recalibration,
+    "subgroups": _subgroups,
+    "leakage": _leakage,
+    "missingness": _missingness,
+    "score_distribution": _score_distribution,
+    "openings": _openings,
+}
+
+
+def audit(given: AuditInput, progress: Progress = silent) -> AuditResult:
+    """Run every check on one model's tables.
+
+    Args:
+        given: predictions, cases and attributes, with the study and the settings.
+        progress: told after each check.
+
+    Returns:
+        Evidence and curves; the order of the rows given makes no difference, and the same seed gives the same rows.
+
+    Raises:
+        TableError: a table breaks its schema or contradicts itself.
+        LabelError: there is nothing to audit, or a target of the study was not predicted.
+        StudyError: a criterion names a group that nobody belongs to.
+    """
+    given = prepared(given)
+    result = CheckResult()
+    for done, (name, check) in enumerate(CHECKS.items()):
+        progress(f"audit: {name}", done, len(CHECKS))
+        result += check(given)
+    progress("audit", len(CHECKS), len(CHECKS))
+    model = str(given.predictions["model"].iloc[0]) if len(given.predictions) else str(given.cases["model"].iloc[0])
+    rows = [{"model": model, **row} for row in result.evidence]
+    return AuditResult(table(rows, EVIDENCE), table(result.curves, CURVES))
+
+
+__all__ = [
+    "CHECKS",
+    "AuditInput",
+    "AuditResult",
+    "AuditSettings",
+    "CheckResult",
+    "audit",
+    "read_evidence",
+    "vendor_input",
+    "write_evidence",
+]

@@ -98,6 +98,17 @@ def band_of(value: float | None, edges: Sequence[float]) -> str:
     return f">={written[-1]}" if place == len(edges) else f"{written[place - 1]}-<{written[place]}"
 
 
+def value_order(value: str) -> tuple[int, float, str]:
+    """Sort key of attribute values: bands and numbers by size, then words, then what is missing."""
+    if value == MISSING:
+        return (2, 0.0, value)
+    lowest = value.removeprefix(">=").partition("-<")[0]
+    try:
+        return (0, -math.inf if value.startswith("<") else float(lowest), value)
+    except ValueError:
+        return (1, 0.0, value)
+
+
 def with_bands(frame: pd.DataFrame, bands: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     """Add ``<column>_band`` for each banded column that ``frame`` has; an existing band column is kept."""
     import pandas as pd

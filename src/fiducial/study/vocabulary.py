@@ -36,6 +36,7 @@ _METRICS = (
     Metric("ece", "classification", "lower"),
     Metric("calibration_slope", "classification", "target"),
     Metric("calibration_intercept", "classification", "target"),
+    Metric("calibration_in_the_large", "classification", "target"),
     Metric("dice", "segmentation", per_case=True),
     Metric("iou", "segmentation", per_case=True),
     Metric("nsd", "segmentation", per_case=True),

@@ -1,0 +1,136 @@
+"""Evidence rows: one number, its interval, how it was made, and the publication it rests on."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fiducial.audit.given import AuditInput, Row
+from fiducial.errors import TableError
+from fiducial.records.files import read_json, write_json
+from fiducial.records.tables import EVIDENCE, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.maths.intervals import Interval
+
+SCHEMA = 1
+PERSONS_UNKNOWN = "by image; persons unknown: intervals may be too narrow"
+
+DELONG = "DeLong, DeLong and Clarke-Pearson, Biometrics 1988; clusters: Obuchowski, Biometrics 1997"
+WILSON = "Wilson, JASA 1927; clusters: Rao and Scott, Biometrics 1992"
+BOOTSTRAP = "Field and Welsh, JRSS B 2007 (bootstrap of clusters)"
+BRIER = "Brier, Monthly Weather Review 1950"
+ECE = "Naeini, Cooper and Hauskrecht, AAAI 2015"
+COX = "Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019"
+PLATT = "Platt, Advances in Large Margin Classifiers 1999"
+DICE = "Dice, Ecology 1945; Maier-Hein et al., Nature Methods 2024"
+SURFACE = "Reinke et al., Nature Methods 2024; Nikolov et al., JMIR 2021"
+SHIFT = "Newcombe, Statistics in Medicine 1998 (method 10)"
+HETEROGENEITY = "Cochran, Biometrics 1954; Holm, Scandinavian Journal of Statistics 1979"
+
+REFERENCES: dict[str, str] = {
+    "auc": DELONG,
+    "sensitivity": WILSON,
+    "specificity": WILSON,
+    "ppv": WILSON,
+    "npv": WILSON,
+    "accuracy": WILSON,
+    "balanced_accuracy": "Brodersen et al., ICPR 2010; " + BOOTSTRAP,
+    "brier": f"{BRIER}; {BOOTSTRAP}",
+    "ece": f"{ECE}; {BOOTSTRAP}",
+    "calibration_slope": f"{COX}; {BOOTSTRAP}",
+    "calibration_intercept": f"{COX}; {BOOTSTRAP}",
+    "dice": f"{DICE}; {BOOTSTRAP}",
+    "iou": f"Jaccard, New Phytologist 1912; {BOOTSTRAP}",
+    "hd95": f"{SURFACE}; {BOOTSTRAP}",
+    "masd": f"{SURFACE}; {BOOTSTRAP}",
+    "nsd": f"{SURFACE}; {BOOTSTRAP}",
+    "volume_difference_ml": BOOTSTRAP,
+}
+
+
+def evidence_row(given: AuditInput, check: str, metric: str, interval: Interval | None = None, /, **said: Any) -> Row:
+    """One Evidence row.
+
+    Args:
+        given: what was audited; gives level, seed and source.
+        check: name of the check.
+        metric: name of the metric.
+        interval: fills value, low, high, level, method and counts; None leaves them to ``said``.
+        **said: further columns of the Evidence schema; they win over the interval's.
+
+    Raises:
+        TypeError: ``said`` holds a name that is not a column.
+    """
+    unknown = set(said) - set(EVIDENCE.names)
+    if unknown:
+        raise TypeError(f"not a column of evidence: {', '.join(sorted(unknown))}")
+    row: Row = {
+        "check": check,
+        "metric": metric,
+        "level": given.settings.level,
+        "seed": given.settings.seed,
+        "source": given.source,
+        "reference": REFERENCES.get(metric, ""),
+        "method": "count",
+    }
+    if given.study is not None:
+        row["study"] = given.study.name
+    if interval is not None:
+        row |= {
+            "value": interval.value,
+            "low": interval.low,
+            "high": interval.high,
+            "level": interval.level,
+            "method": interval.method,
+            "n_subjects": interval.n_subjects,
+            "n_images": interval.n_images,
+        }
+    row |= said
+    if not given.settings.person_known:
+        row["method"] = f"{row['method']}; {PERSONS_UNKNOWN}"
+    return row
+
+
+def write_evidence(evidence: pd.DataFrame, path: str | Path) -> None:
+    """Write ``{"schema": 1, "rows": [...]}``; what is not a finite number is written as null.
+
+    Raises:
+        TableError: the table breaks the Evidence schema.
+    """
+    from fiducial.records.tables import validated
+
+    valid = validated(evidence, EVIDENCE, where=str(path))
+    rows = [{name: _json(value) for name, value in row.items()} for row in valid.to_dict("records")]
+    write_json(path, {"schema": SCHEMA, "rows": rows})
+
+
+def read_evidence(path: str | Path) -> pd.DataFrame:
+    """Read what `write_evidence` wrote.
+
+    Raises:
+        TableError: not such a file, another schema, or rows that break the Evidence schema.
+    """
+    path = Path(path)
+    try:
+        held = read_json(path)
+    except (OSError, ValueError) as error:
+        raise TableError(f"not a readable evidence file ({error})", where=str(path)) from error
+    if not isinstance(held, dict) or held.get("schema") != SCHEMA or not isinstance(held.get("rows"), list):
+        found = held.get("schema") if isinstance(held, dict) else type(held).__name__
+        raise TableError(
+            f"schema {found!r}", where=str(path), legal=f'{{"schema": {SCHEMA}, "rows": [...]}}', action="audit again"
+        )
+    return table(held["rows"], EVIDENCE)
+
+
+def _json(value: Any) -> Any:
+    """A table cell as JSON: NumPy numbers become Python's, NaN and infinities become null."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

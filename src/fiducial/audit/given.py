@@ -1,0 +1,70 @@
+"""What the audit takes and gives: tables in, evidence and curves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.study import Study
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How intervals and groups are made.
+
+    ``attributes`` empty takes the study's. ``bands`` turn a number into an attribute (``age`` gives ``age_band``); the
+    study's own bands come on top. ``person_known`` False means that ``subject`` is only a file's id: every image then
+    counts as a person of its own, and every method says so.
+    """
+
+    level: float = 0.95
+    n_replicates: int = 2000
+    seed: int = 0
+    minimum_n: int = 10
+    attributes: tuple[str, ...] = ()
+    bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    person_known: bool = True
+
+
+@dataclass(frozen=True)
+class AuditInput:
+    """The tables of one model on one cohort.
+
+    ``attributes`` has one row per image: ``image``, ``subject``, optionally ``split``, and the attribute columns.
+    ``leaks`` are the leaks that the cohort check found, None if nobody looked. ``openings`` counts how often the test
+    part was opened, 0 if nobody counted. ``source`` says where the tables come from, with a digest.
+    """
+
+    predictions: pd.DataFrame
+    cases: pd.DataFrame
+    attributes: pd.DataFrame
+    study: Study | None = None
+    settings: AuditSettings = AuditSettings()
+    leaks: Sequence[Any] | None = None
+    openings: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Rows of the Evidence and of the Curves table."""
+
+    evidence: list[Row] = field(default_factory=list)
+    curves: list[Row] = field(default_factory=list)
+
+    def __add__(self, other: CheckResult) -> CheckResult:
+        return CheckResult(self.evidence + other.evidence, self.curves + other.curves)
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The two tables that a report draws."""
+
+    evidence: pd.DataFrame
+    curves: pd.DataFrame
