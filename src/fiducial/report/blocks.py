@@ -90,6 +90,15 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """One figure with its table beside it where there is room."""
+
+    drawing: Drawing
+    blocks: Sequence[Block]
+    block: str = "beside"
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Pictures of cases of one kind."""
 
@@ -115,7 +124,7 @@ class Terms:
     block: str = "terms"
 
 
-Block = Table | Facts | Text | Listing | Heading | Figures | Pictures | Fold | Terms
+Block = Table | Facts | Text | Listing | Heading | Figures | Beside | Pictures | Fold | Terms
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import rows, wording
-from fiducial.report.blocks import Block, Cell, Column, Figures, Fold, Heading, Pictures, Section, Table, Text
+from fiducial.report.blocks import Beside, Block, Cell, Column, Figures, Heading, Pictures, Section, Table, Text
 from fiducial.report.figures import groups as group_figures
 from fiducial.report.figures import scores
 from fiducial.report.figures.svg import Drawing
 from fiducial.report.given import ReportInput
 from fiducial.report.glossary import entry_of
+from fiducial.report.provenance import facts
 from fiducial.report.rows import Row
 
 if TYPE_CHECKING:
@@ -69,11 +70,17 @@ def discrimination(given: ReportInput, found: Sequence[Row]) -> Section | None:
         )
         text = f"{_named('ROC curve', name)}. The band, where drawn, is the interval; the open mark is the operating point."
         drawings.append(Drawing(drawing.svg, text, drawing.title))
-    blocks: list[Block] = [Figures(drawings)] if drawings else [Text("No ROC curve was stored with this evidence.", "missing")]
-    if aucs:
-        blocks.append(metric_table(aucs))
+    tables = [metric_table(aucs)] if aucs else []
+    blocks = _figures_with(drawings, tables) if drawings else [Text("No ROC curve was stored.", "missing"), *tables]
     lead = "How well the score separates patients with the finding from those without, at every possible threshold."
     return Section("discrimination", "Discrimination", blocks, lead)
+
+
+def _figures_with(drawings: Sequence[Drawing], tables: Sequence[Block]) -> list[Block]:
+    """One figure stands beside its tables; several stand beside each other, above them."""
+    if len(drawings) == 1:
+        return [Beside(drawings[0], tables)]
+    return [*([Figures(drawings)] if drawings else []), *tables]
 
 
 def _named(text: str, target: str) -> str:
@@ -114,9 +121,8 @@ def calibration(given: ReportInput, found: Sequence[Row]) -> Section | None:
             "patients. Below: how many cases have each score."
         )
         drawings.append(Drawing(drawing.svg, text, drawing.title))
-    blocks: list[Block] = [Figures(drawings)] if drawings else [Text("No reliability curve was stored.", "missing")]
-    if figures:
-        blocks.append(_by_part(figures))
+    tables = [_by_part(figures)] if figures else []
+    blocks = _figures_with(drawings, tables) if drawings else [Text("No reliability curve was stored.", "missing"), *tables]
     lead = "Whether the scores can be read as probabilities, and whether they still can on new patients."
     return Section("calibration", "Calibration", blocks, lead)
 
@@ -125,15 +131,15 @@ def _by_part(found: Sequence[Row]) -> Table:
     """Figures with one column a part, so that a shift between the parts is seen in one line."""
     parts = [part for part in ("calibration", "test", "") if any(row["split"] == part for row in found)]
     keys = dict.fromkeys((str(r["target"]), str(r["item"]), str(r["metric"])) for r in found)
+    several = len({key[:2] for key in keys}) > 1
     lines = []
     for target, item, name in keys:
         chosen = {r["split"]: r for r in found if (r["target"], r["item"], r["metric"]) == (target, item, name)}
         any_row = next(iter(chosen.values()))
         key = entry_of(name)
-        line = [
-            Cell(wording.metric(name).label, href=f"#term-{key}" if key else ""),
-            Cell(wording.target_text(any_row) or "all"),
-        ]
+        line = [Cell(wording.metric(name).label, href=f"#term-{key}" if key else "")]
+        if several:
+            line.append(Cell(wording.target_text(any_row) or "all"))
         for part in parts:
             row = chosen.get(part)
             line.append(
@@ -145,7 +151,7 @@ def _by_part(found: Sequence[Row]) -> Table:
     sizes = {
         part: max((int(r["n_images"] or r["n_subjects"]) for r in found if r["split"] == part), default=0) for part in parts
     }
-    columns = [Column("Metric"), Column("Target")]
+    columns = [Column("Metric"), *([Column("Target")] if several else [])]
     for part in parts:
         name = f"{wording.plain(part)} part" if part else "All"
         columns.append(Column(f"{name} (n = {wording.count(sizes[part])})" if sizes[part] else name, numeric=True))
@@ -173,9 +179,7 @@ def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:
         if shown:
             drawing = scores.shift(shown, prefix=f"op{place}", target=target)
             drawings.append(Drawing(drawing.svg, f"{_named('Operating point', target)}: value and interval on each part.", drawing.title))
-    if drawings:
-        blocks.append(Figures(drawings))
-    blocks.append(_by_part(figures))
+    blocks += _figures_with(drawings, [_by_part(figures)])
     rule = given.study.operating_point if given.study is not None else None
     lead = "The threshold is set once, on the calibration part, and applied to the test part unchanged."
     if rule is not None:
@@ -310,13 +314,9 @@ def training(given: ReportInput) -> Section | None:
         return Section("training", "Training", [Text("The training history holds no curve to draw.", "missing")])
     drawing = group_figures.training(given.history, prefix="training", x=x, panels=panels)
     text = f"{given.history.shape[0]:,} recorded steps. The last state is the one that was audited unless the plan says otherwise."
-    blocks: list[Block] = [Figures([Drawing(drawing.svg, text, drawing.title)])]
     plan = given.run.get("plan")
-    if plan:
-        from fiducial.report.provenance import facts
-
-        blocks.append(Fold("The plan that training followed", [facts(plan)]))
-    return Section("training", "Training", blocks)
+    beside = [facts(plan, "The plan that training followed")] if plan else []
+    return Section("training", "Training", [Beside(Drawing(drawing.svg, text, drawing.title), beside)])
 
 
 def _panels(history: pd.DataFrame) -> tuple[list[list[str]], str]:

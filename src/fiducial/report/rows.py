@@ -18,13 +18,18 @@ OPERATING = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_a
 CALIBRATION = ("calibration_slope", "calibration_intercept", "ece", "brier")
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
+_DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
 CENTRES = ("value", "mean", "median")
 
 
 def numbered(evidence: pd.DataFrame) -> list[dict[str, Any]]:
     """Evidence as rows; each gets ``id``, its number in the table (1 = first), which links point at."""
-    rows = evidence.to_dict("records")
-    return [{str(key): value for key, value in row.items()} | {"id": place} for place, row in enumerate(rows, start=1)]
+    result = []
+    for place, line in enumerate(evidence.to_dict("records"), start=1):
+        row: dict[str, Any] = {str(key): value for key, value in line.items()}
+        row |= {name: row[name] or default for name, default in _DEFAULTS.items()}
+        result.append(row | {"id": place})
+    return result
 
 
 def criteria(rows: Iterable[Row]) -> list[Row]:
@@ -41,7 +46,7 @@ def checks(rows: Iterable[Row]) -> list[Row]:
 
 def figures(rows: Iterable[Row]) -> list[Row]:
     """Rows that carry a figure and are neither a criterion's nor a check's verdict on it."""
-    return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] in ("clean", "")]
+    return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] == "clean"]
 
 
 def whole(rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED) -> list[Row]:
@@ -51,7 +56,7 @@ def whole(rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] 
     """
     best: dict[tuple[str, ...], Row] = {}
     for row in figures(rows):
-        if row["metric"] not in metrics or row["group"] not in ("all", "") or row["split"] not in splits:
+        if row["metric"] not in metrics or row["group"] != "all" or row["split"] not in splits:
             continue
         if row["statistic"] not in CENTRES:
             continue

@@ -86,7 +86,8 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
         base = wording.metric(str(row["metric"])).digits
         digits = wording.digits_beside(compared, row["threshold"], base)
         interval = wording.interval_text(row, digits)
-        notes = [f"n = {wording.population(row)}", str(row["reason"])]
+        part = f"{row['split']} part" if row["split"] else ""
+        notes = [part, f"n = {wording.population(row)}", str(row["reason"])]
         lines.append(
             [
                 Cell(wording.VERDICT_WORDS.get(str(row["verdict"]), "Not assessed"), verdict=str(row["verdict"] or "not_assessed")),
@@ -109,9 +110,10 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
 def _checks_table(checks: Sequence[Row]) -> Table:
     lines = []
     for row in checks:
-        value = wording.value_text(row)
+        known = row["metric"] in wording.METRICS
+        value = wording.value_text(row) if known else wording.anything(row["value"])
         unit = wording.interval_text(row)
-        what = [wording.plain(str(row["metric"])).lower() if row["metric"] not in wording.METRICS else ""]
+        what = [wording.plain(str(row["metric"])).lower() if not known else ""]
         where = [wording.target_text(row), "" if row["group"] in ("all", "") else _group(str(row["group"]))]
         subject = ", ".join(part for part in [*what, *where] if part)
         lines.append(
@@ -119,7 +121,7 @@ def _checks_table(checks: Sequence[Row]) -> Table:
                 Cell(wording.VERDICT_WORDS[str(row["verdict"])], verdict=str(row["verdict"])),
                 Cell(wording.plain(str(row["check"])), subject, href=f"#e{row['id']}"),
                 Cell(str(row["reason"]) or wording.metric(str(row["metric"])).label),
-                Cell(value, unit),
+                Cell(value, unit if known else ""),
                 Cell(wording.population(row)),
             ]
         )

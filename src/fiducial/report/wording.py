@@ -71,7 +71,6 @@ _STATISTICS: dict[str, str] = {
     "median": "median ",
     "std": "standard deviation of ",
 }
-_SPLITS = {"train": "training", "validation": "validation", "calibration": "calibration", "test": "test"}
 _KEEP_UPPER = {"ct", "mr", "pt", "id", "n", "auc", "roc", "iou", "nsd", "hd95", "masd", "ppv", "npv", "ece", "p", "gpu", "cpu"}
 
 
@@ -224,9 +223,6 @@ def statement(row: Mapping[str, Any]) -> str:
         text += f" between groups of {group.replace('&', ' and ')}"
     elif group != "all":
         text += f" in {group_text(group)}"
-    split = str(row.get("split") or "")
-    if split:
-        text += f", {_SPLITS.get(split, split)} part"
     text = f"{text} is {bound_text(row)}"
     return text[:1].upper() + text[1:]
 

@@ -151,17 +151,11 @@ def _histogram(axes: Axes, rows: pd.DataFrame) -> None:
             heights = part["y"].astype(float)
         top = max(top, float(heights.max()))
         width = float(part["x"].diff().median()) if len(part) > 1 else 0.1
-        filled = series != "calibration"
-        axes.bar(
-            part["x"],
-            heights,
-            width=max(0.012, 0.85 * min(width, 0.1)),
-            facecolor=look["color"] if filled else "none",
-            edgecolor=look["color"],
-            linewidth=0.9,
-            alpha=0.75 if filled else 1.0,
-            linestyle="-" if filled else (0, (3, 1.5)),
-        )
+        width = max(0.012, 0.85 * min(width, 0.1))
+        if series == "calibration":
+            axes.bar(part["x"], heights, width, facecolor="none", edgecolor=look["color"], linewidth=1.3, zorder=3)
+        else:
+            axes.bar(part["x"], heights, width, color=look["color"], alpha=0.45, linewidth=0)
     axes.set_xlim(-0.015, 1.015)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "0.25", "0.5", "0.75", "1"])
     axes.set_yticks([0, top] if top else [0], ["0", wording.count(top)] if top else ["0"])
