@@ -1,1 +1,23 @@
+"""Files to images and back: DICOM, NIfTI, pictures, npz. The only room that sees raw patient identifiers."""
 
+from fiducial.archive.ingest import DicomIngest, ingest_dicom
+from fiducial.archive.nifti import write_nifti
+from fiducial.archive.pseudonym import Pseudonyms, private_key, read_subjects
+from fiducial.archive.readers import READERS, format_of, read_image, read_mask
+from fiducial.archive.report import IngestRow
+from fiducial.archive.unpack import unpack_zip
+
+__all__ = [
+    "READERS",
+    "DicomIngest",
+    "IngestRow",
+    "Pseudonyms",
+    "format_of",
+    "ingest_dicom",
+    "private_key",
+    "read_image",
+    "read_mask",
+    "read_subjects",
+    "unpack_zip",
+    "write_nifti",
+]

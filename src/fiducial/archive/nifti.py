@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from fiducial.archive.refusal import refuse
+from fiducial.errors import VoxelError
 from fiducial.records.files import atomic_path
 from fiducial.records.image import Geometry, Image
 
 MEANING = "fiducial"
+INT32 = np.iinfo(np.int32)
 
 
 def read_nifti(path: Path) -> Image:
@@ -57,11 +59,16 @@ def write_nifti(image: Image, path: str | Path) -> Path:
     """Write an image as NIfTI-1, atomically; several channels become the fourth axis, booleans become uint8.
 
     sform and qform both hold the affine (code 1, scanner), so that every reader finds the same place. Modality and
-    unit are kept in the description.
+    unit are kept in the description. 64-bit whole numbers become 32-bit, float16 becomes float32.
+
+    Raises:
+        VoxelError: whole numbers that do not fit 32 bits.
     """
     nibabel = _nibabel()
     array = image.array.astype(np.uint8) if image.array.dtype == bool else image.array
     if array.dtype in (np.int64, np.uint64):
+        if array.size and (array.min() < INT32.min or array.max() > INT32.max):
+            raise VoxelError(f"whole numbers from {array.min()} to {array.max()}", legal="values that fit 32 bits")
         array = array.astype(np.int32)
     if array.dtype == np.float16:
         array = array.astype(np.float32)
@@ -88,12 +95,12 @@ def _save(file: Any, path: Path) -> None:
     """Write the file; gzip at level 1 without a time stamp, so that equal images give equal bytes."""
     import gzip
 
-    content = file.to_bytes()
-    if path.suffix == ".gz":
-        with path.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
-            packed.write(content)
-    else:
-        path.write_bytes(content)
+    with path.open("wb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
+                file.to_stream(packed)
+        else:
+            file.to_stream(raw)
 
 
 def _meaning(header: Any) -> tuple[str, str]:

@@ -160,7 +160,7 @@ def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
         return make(refuse("mixed-objects", ", ".join(sorted({uid_name(h.text("SOPClassUID")) for h in headers}))))
     if any(h.number("NumberOfFrames") not in (None, 1.0) for h in headers):
         return make(refuse("enhanced-multiframe", "NumberOfFrames > 1"))
-    if any("LOCALIZER" in h.lists["ImageType"] for h in headers):
+    if any("LOCALIZER" in h.words("ImageType") for h in headers):
         return make(refuse("localizer", "ImageType says LOCALIZER"))
     if any(h.number("SamplesPerPixel") != 1 for h in headers):
         n_samples = {h.number("SamplesPerPixel") for h in headers} - {1.0}

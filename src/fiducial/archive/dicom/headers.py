@@ -84,15 +84,15 @@ DOSE_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
 
 @dataclass(frozen=True)
 class FileHeader:
-    """A file's header: texts ("" = absent), numbers (None = absent or unreadable), vectors, and its transfer syntax."""
+    """A file's header without pixels: what is present and readable, as texts, lists, numbers and vectors."""
 
     path: Path
     transfer_syntax: str
     n_bytes: int
     texts: dict[str, str] = field(repr=False)
     lists: dict[str, tuple[str, ...]] = field(repr=False)
-    numbers: dict[str, float | None] = field(repr=False)
-    vectors: dict[str, tuple[float, ...] | None] = field(repr=False)
+    numbers: dict[str, float] = field(repr=False)
+    vectors: dict[str, tuple[float, ...]] = field(repr=False)
     doses: tuple[dict[str, Any], ...] = field(repr=False)
     has_modality_lut: bool = False
 
@@ -100,8 +100,12 @@ class FileHeader:
         """A text attribute, "" where it is absent."""
         return self.texts.get(keyword, "")
 
+    def words(self, keyword: str) -> tuple[str, ...]:
+        """An attribute of several values, () where it is absent."""
+        return self.lists.get(keyword, ())
+
     def number(self, keyword: str) -> float | None:
-        """A numeric attribute, None where it is absent or no number."""
+        """A numeric attribute, None where it is absent or no finite number."""
         return self.numbers.get(keyword)
 
     def vector(self, keyword: str) -> tuple[float, ...] | None:
@@ -117,14 +121,20 @@ def read_header(path: Path) -> FileHeader:
     """
     dataset = read_dataset(path, stop_before_pixels=True, keywords=(*TEXTS, *LISTS, *NUMBERS, *VECTORS, *SEQUENCES))
     with quiet_pydicom():
+        texts = {keyword: text for keyword in TEXTS if (text := _text(dataset, keyword))}
+        if not texts.get("SOPClassUID"):
+            # A medium's directory states its class in the file meta information alone.
+            texts["SOPClassUID"] = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
         return FileHeader(
             path=path,
             transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "")),
             n_bytes=path.stat().st_size,
-            texts={keyword: _text(dataset, keyword) for keyword in TEXTS},
-            lists={keyword: _texts(dataset, keyword) for keyword in LISTS},
-            numbers={keyword: _number(dataset, keyword) for keyword in NUMBERS},
-            vectors={keyword: _vector(dataset, keyword, n) for keyword, n in VECTORS.items()},
+            texts=texts,
+            lists={keyword: words for keyword in LISTS if (words := _texts(dataset, keyword))},
+            numbers={keyword: n for keyword in NUMBERS if (n := _number(dataset, keyword)) is not None},
+            vectors={
+                k: vector for k, length in VECTORS.items() if len(vector := _floats(_value(dataset, k))) == length
+            },
             doses=_doses(dataset),
             has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         )
@@ -139,6 +149,8 @@ def read_dataset(path: Path, *, stop_before_pixels: bool = False, keywords: tupl
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    if not path.is_file():
+        raise refuse("not-dicom", "no regular file")
     try:
         with path.open("rb") as file:
             start = file.read(132)
@@ -193,11 +205,6 @@ def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 def _number(dataset: Dataset, keyword: str) -> float | None:
     numbers = _floats(_value(dataset, keyword))
     return numbers[0] if len(numbers) == 1 else None
-
-
-def _vector(dataset: Dataset, keyword: str, length: int) -> tuple[float, ...] | None:
-    numbers = _floats(_value(dataset, keyword))
-    return numbers if len(numbers) == length else None
 
 
 def _floats(value: Any) -> tuple[float, ...]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.headers import VECTORS, FileHeader
 from fiducial.archive.refusal import refuse
 from fiducial.records.image import Geometry
 
 DIRECTION_TOLERANCE = 1e-3
 PLACE_TOLERANCE_MM = 0.1
+SAME_PLACE_MM = 1e-3
 PLACE_TOLERANCE_OF_SPACING = 0.1
 REQUIRED_TEXTS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
 REQUIRED_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
@@ -104,7 +105,7 @@ def _require_tags(series: SeriesFiles) -> None:
     for header in series.headers:
         absent.update(k for k in REQUIRED_TEXTS if not header.text(k))
         absent.update(k for k in REQUIRED_NUMBERS if header.number(k) is None)
-        absent.update(k for k, vector in header.vectors.items() if vector is None)
+        absent.update(k for k in VECTORS if header.vector(k) is None)
         absent.update([] if header.transfer_syntax else ["TransferSyntaxUID"])
         if not (_whole(header, "Rows") > 0 and _whole(header, "Columns") > 0):
             absent["Rows, Columns > 0"] += 1
@@ -175,7 +176,7 @@ def _directions(headers: list[FileHeader]) -> tuple[NDArray[np.float64], NDArray
 def _require_even(headers: list[FileHeader], along: NDArray[np.float64]) -> float:
     """The spacing of an evenly spaced stack; else duplicates, missing or unevenly spaced slices, with their place."""
     gaps = np.diff(along)
-    if gaps.max() <= 1e-3 or gaps.min() <= 1e-3:
+    if gaps.min() <= SAME_PLACE_MM:
         raise _repeated(headers, along)
     spacing = float(np.median(gaps))
     tolerance = min(PLACE_TOLERANCE_MM, PLACE_TOLERANCE_OF_SPACING * spacing)
@@ -200,7 +201,7 @@ def _require_even(headers: list[FileHeader], along: NDArray[np.float64]) -> floa
 
 def _repeated(headers: list[FileHeader], along: NDArray[np.float64]) -> Exception:
     """The refusal for slices at one position: volumes that a tag tells apart, or plain duplicates."""
-    starts = np.flatnonzero(np.diff(along, prepend=along[0] - 1.0) > 1e-3)
+    starts = np.flatnonzero(np.diff(along, prepend=along[0] - 1.0) > SAME_PLACE_MM)
     counts = np.diff(starts, append=len(along))
     if counts.min() == counts.max():
         for keyword in VOLUME_TAGS:

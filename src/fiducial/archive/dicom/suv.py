@@ -26,7 +26,7 @@ def suv_factor(headers: tuple[FileHeader, ...]) -> float:
         UnreadableFile: a ``pet-`` or ``suv-`` refusal.
     """
     units = _single(headers, "Units", "pet-units")
-    series_type = {h.lists["SeriesType"][:1] for h in headers}
+    series_type = {h.words("SeriesType")[:1] for h in headers}
     if any(kind and kind[0] not in ("STATIC", "WHOLE BODY") for kind in series_type):
         raise refuse("pet-series-type", ", ".join(sorted(kind[0] for kind in series_type if kind)))
     if units == "GML":
@@ -37,9 +37,9 @@ def suv_factor(headers: tuple[FileHeader, ...]) -> float:
         return 1.0
     if units != "BQML":
         raise refuse("pet-units", units or "no Units")
-    corrections = set(headers[0].lists["CorrectedImage"])
+    corrections = set(headers[0].words("CorrectedImage"))
     for header in headers:
-        corrections &= set(header.lists["CorrectedImage"])
+        corrections &= set(header.words("CorrectedImage"))
     lacking = {"ATTN", "DECY"} - corrections
     if lacking:
         raise refuse("pet-not-corrected", f"CorrectedImage without {', '.join(sorted(lacking))}")

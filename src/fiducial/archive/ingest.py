@@ -1,0 +1,233 @@
+"""A DICOM tree or zip becomes part of a cohort: images and masks as NIfTI, plain rows and a report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
+from fiducial.archive.matching import Match, match_structure_sets
+from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks
+from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
+from fiducial.archive.refusal import REFUSALS, refuse
+from fiducial.archive.report import IngestRow, rejected
+from fiducial.archive.unpack import unpack_zip
+from fiducial.compute import Failure, map_cases
+from fiducial.records.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class DicomIngest:
+    """What an ingest made: cohort rows (dicts of the Cohort's columns and attributes), and the report's rows.
+
+    ``subjects`` maps raw PatientID to pseudonym, for joining labels; it must not be printed.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    report: tuple[IngestRow, ...]
+    subjects: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"DicomIngest({len(self.rows)} rows, {len(self.report)} report rows, {len(self.subjects)} subjects)"
+
+
+def ingest_dicom(source: Path, out: Path, *, key: bytes, workers: int = 0, progress: Progress = silent) -> DicomIngest:
+    """Read every plain series and structure set below ``source`` (folder, zip or file) into the cohort ``out``.
+
+    Writes ``out/images/<image>.nii.gz``, ``out/masks/<mask>.nii.gz`` (uint8, 1 = the structure; one file for each
+    structure) and, readable by the owner alone, ``out/private/`` with the raw-to-pseudonym table and the source
+    manifest. Everything that is refused has a report row with a stable code; one bad series stops nothing. Rows
+    carry no raw identifier and no date; ages of 90 and more are given as 90.
+
+    Args:
+        source: what to read; never written to.
+        out: the cohort's folder.
+        key: the pseudonym key (`private_key`); equal keys give equal ids.
+        workers: processes, 0 = as many as cores.
+        progress: told about headers, series and structure sets.
+
+    Raises:
+        UnreadableFile: ``no-files``, ``no-such-file`` or a ``zip-`` refusal: nothing of the source can be used.
+    """
+    source, out = Path(source), Path(out)
+    if not source.exists():
+        raise refuse("no-such-file", "no such file or folder", where=str(source))
+    names = Pseudonyms(key)
+    private_folder(out)
+    with _tree(source, out) as root:
+        found = discover(root, workers=workers, progress=progress)
+        series_jobs = _series_jobs(found, names)
+        images = map_cases(
+            partial(make_image, out=out), series_jobs, workers=workers, progress=progress, title="reading series"
+        )
+        report = [item.report for item in images.results.values()]
+        report += [_failed(series_jobs[f.key].image, series_jobs[f.key].series, f) for f in images.failures]
+        rows = {key: item.row for key, item in images.results.items() if item.row is not None}
+        matches = match_structure_sets(found.structure_sets, found.series, workers=workers, progress=progress)
+        mask_jobs, unmatched = _mask_jobs(matches, series_jobs, rows)
+        masks = map_cases(
+            partial(make_masks, out=out), mask_jobs, workers=workers, progress=progress, title="drawing structures"
+        )
+        report += unmatched
+        report += [row for made in masks.results.values() for row in made.report]
+        report += [_failed_masks(mask_jobs[f.key], f) for f in masks.failures]
+        report += _refused_files(found, root)
+        mask_rows = [row for made in masks.results.values() for row in made.rows]
+        subjects = {h.text("PatientID"): names.subject(h.text("PatientID")) for h in _headers(found)}
+        subjects.pop("", None)
+        _write_private(out, found, series_jobs, subjects, [*images.failures, *masks.failures], root)
+        redact = Redactor(_replacements(found, names))
+        report = [_public(row, root, source, redact) for row in report]
+    return DicomIngest(
+        (*rows.values(), *mask_rows), tuple(sorted(report, key=lambda r: (r.source, r.series))), subjects
+    )
+
+
+@contextmanager
+def _tree(source: Path, out: Path) -> Iterator[Path]:
+    """The folder to read: the source itself, or a zip unpacked below ``private/`` and removed afterwards."""
+    if source.is_dir() or source.suffix.lower() != ".zip":
+        yield source
+        return
+    staging = Path(tempfile.mkdtemp(prefix=".unpacked-", dir=private_folder(out)))
+    try:
+        unpack_zip(source, staging)
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _headers(found: Discovery) -> list[Any]:
+    """Every header that was read."""
+    series = [header for series in found.series for header in series.headers]
+    return [*series, *found.structure_sets, *(item.header for item in found.refused if item.header is not None)]
+
+
+def _series_jobs(found: Discovery, names: Pseudonyms) -> dict[str, SeriesJob]:
+    """One job for each series, by image id."""
+    jobs: dict[str, SeriesJob] = {}
+    for series in found.series:
+        first = series.headers[0]
+        subject = names.subject(first.text("PatientID")) if first.text("PatientID") else ""
+        ids = {
+            "subject": subject,
+            "visit": names.of("visit", first.text("StudyInstanceUID")),
+            "exam": names.of("exam", first.text("FrameOfReferenceUID")),
+            "site": first.text("ClinicalTrialSiteID") or names.of("hospital", first.text("InstitutionName")),
+        }
+        image = "-".join(
+            part for part in (subject, series.modality.lower(), names.of("series", series.series_uid)) if part
+        )
+        jobs[image] = SeriesJob(image, series, ids)
+    return jobs
+
+
+def _mask_jobs(
+    matches: list[Match], series_jobs: dict[str, SeriesJob], rows: dict[str, dict[str, Any]]
+) -> tuple[dict[str, MaskJob], list[IngestRow]]:
+    """Jobs for the structure sets whose series was read, by a running number; rows for the others."""
+    by_uid = {job.series.series_uid: job.image for job in series_jobs.values()}
+    jobs: dict[str, MaskJob] = {}
+    unmatched = []
+    for match in matches:
+        if match.refusal is not None:
+            unmatched.append(rejected(match.refusal, source=str(match.path), modality="RTSTRUCT"))
+            continue
+        image = by_uid[match.series_uid]
+        if image not in rows:
+            refusal = refuse("rtstruct-series-refused", "its series was not read")
+            unmatched.append(rejected(refusal, series=image, source=str(match.path), modality="RTSTRUCT"))
+            continue
+        jobs[str(len(jobs))] = MaskJob(match.path, series_jobs[image].series, rows[image])
+    return _numbered(jobs), unmatched
+
+
+def _numbered(jobs: dict[str, MaskJob]) -> dict[str, MaskJob]:
+    """A second structure set of one series gets a number, so that equal structure names stay apart."""
+    seen: dict[str, int] = {}
+    numbered = {}
+    for key, job in jobs.items():
+        image = job.image_row["image"]
+        seen[image] = seen.get(image, 0) + 1
+        numbered[key] = replace(job, number=seen[image])
+    return numbered
+
+
+def _failed(image: str, series: SeriesFiles, failure: Failure) -> IngestRow:
+    """The row of a series whose reading broke: only the kind of error, as its text may quote the header."""
+    code = "worker-died" if failure.error == "WorkerDied" else "unexpected"
+    reason = f"{code}: {failure.error}"
+    place = str(series.files[0].parent)
+    return IngestRow(image, place, len(series.files), series.modality, "rejected", reason, REFUSALS[code])
+
+
+def _failed_masks(job: MaskJob, failure: Failure) -> IngestRow:
+    code = "worker-died" if failure.error == "WorkerDied" else "unexpected"
+    reason = f"{code}: {failure.error}"
+    return IngestRow(job.image_row["image"], str(job.path), 1, "RTSTRUCT", "rejected", reason, REFUSALS[code])
+
+
+def _refused_files(found: Discovery, root: Path) -> list[IngestRow]:
+    """Files that belong to no series: one row for each folder and reason."""
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    actions: dict[str, str] = {}
+    for item in found.refused:
+        folder = item.path.parent if item.path != root else item.path
+        groups.setdefault((folder, item.refusal.given), []).append(item.path)
+        actions[item.refusal.given] = item.refusal.action
+    return [
+        IngestRow("", str(paths[0] if len(paths) == 1 else folder), len(paths), "", "rejected", reason, actions[reason])
+        for (folder, reason), paths in groups.items()
+    ]
+
+
+def _public(row: IngestRow, root: Path, source: Path, redact: Redactor) -> IngestRow:
+    """A row with its source relative to what was ingested and without known identifiers."""
+    place = Path(row.source)
+    relative = str(place.relative_to(root)) if place.is_relative_to(root) else place.name
+    relative = source.name if relative == "." and source.is_file() else relative
+    return replace(row, source=redact(relative), reason=redact(row.reason))
+
+
+def _replacements(found: Discovery, names: Pseudonyms) -> dict[str, str]:
+    """Raw identifiers that may stand in paths, and what replaces them."""
+    replacements: dict[str, str] = {}
+    for header in _headers(found):
+        subject = names.subject(header.text("PatientID")) if header.text("PatientID") else "unknown"
+        for form in identifiers(header, subject):
+            replacements.setdefault(form, subject)
+        replacements.setdefault(header.text("AccessionNumber"), "accession")
+        for keyword, kind in (("StudyInstanceUID", "visit"), ("SeriesInstanceUID", "series")):
+            replacements[header.text(keyword)] = names.of(kind, header.text(keyword))
+        replacements[header.text("PatientID")] = subject
+    return replacements
+
+
+def _write_private(
+    out: Path,
+    found: Discovery,
+    jobs: dict[str, SeriesJob],
+    subjects: dict[str, str],
+    failures: list[Failure],
+    root: Path,
+) -> None:
+    """Raw identifiers, the source manifest and the failures' full text, below ``private/`` only."""
+    manifest = {
+        job.image: {
+            "patient_id": job.series.headers[0].text("PatientID"),
+            "study_uid": job.series.headers[0].text("StudyInstanceUID"),
+            "series_uid": job.series.series_uid,
+            "study_date": job.series.headers[0].text("StudyDate"),
+            "files": [str(path.relative_to(root)) if path != root else path.name for path in job.series.files],
+        }
+        for job in jobs.values()
+    }
+    write_private(out, "subjects.json", subjects)
+    write_private(out, "manifest.json", {"n_files": found.n_files, "series": manifest})
+    write_private(out, "failures.json", [[f.key, f.error, f.message, f.trace] for f in failures])
