@@ -106,8 +106,8 @@ def audit(given: AuditInput, progress: Progress = silent) -> AuditResult:
     """
     given = prepared(given)
     result = CheckResult()
-    for done, (name, check) in enumerate(CHECKS.items()):
-        progress(f"audit: {name}", done, len(CHECKS))
+    for done, check in enumerate(CHECKS.values()):
+        progress("audit", done, len(CHECKS))
         result += check(given)
     progress("audit", len(CHECKS), len(CHECKS))
     model = str(given.predictions["model"].iloc[0]) if len(given.predictions) else str(given.cases["model"].iloc[0])

@@ -144,12 +144,17 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Plan and train what a study file states, within its minutes and memory."""
-    from fiducial.cli.show import safe, show
+    from fiducial.cli.show import counted, safe, show
     from fiducial.flows import train as flow
 
     with progress_shown(quiet=quiet) as progress:
         result = flow(study, out, seed=seed, resume=resume, device=device, progress=progress)
-    lines = [f"[bold]{safe(result.study)}[/] trained, seed {result.seed}", f"Run: {safe(result.run)}"]
+    lines = [
+        f"[bold]{safe(result.study)}[/] trained on {counted(result.n_train, 'case')}: "
+        f"{counted(result.n_steps, 'step')}, {result.seconds / 60:.1f} minutes, seed {result.seed}",
+        *[f"  [yellow]set aside[/] {safe(case)}: {safe(message)}" for case, message in result.set_aside],
+        f"Run: {safe(result.run)}",
+    ]
     show(result, lines, as_json=as_json)
 
 
@@ -173,7 +178,7 @@ def predict(
     with progress_shown(quiet=quiet) as progress:
         result = flow(run, cohort, out, splits=tuple(split or ()), device=device, progress=progress)
     lines = [
-        f"[bold]{counted(result.n_images, 'image')} predicted[/]",
+        f"[bold]{result.n_images:,} of {counted(result.n_asked, 'image')} predicted[/]",
         *[f"  [yellow]set aside[/] {safe(case)}: {safe(message)}" for case, message in result.failures],
         f"Predictions: {safe(result.out)}",
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.errors import InputRefused
+from fiducial.errors import InputRefused, RunMismatch
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def audit(  # noqa: PLR0913 - what a user may say of an audit
     elif source.suffix.lower() in (".csv", ".parquet"):
         opened = doors.from_table(source, asked)
     else:
+        what = "a folder without run.json" if source.is_dir() else "no run and no table"
         raise InputRefused(
-            "nothing to audit: " + ("a folder without run.json" if source.is_dir() else "no run, no table"),
+            f"nothing to audit: {what if source.exists() else 'no such file or folder'}",
             where=str(source),
             legal="a run folder, a table of predictions (.csv, .parquet), or a folder of masks with --truth DIR",
             action="for a folder of masks, name the reference masks with --truth",
@@ -127,14 +129,14 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     result = audit_tables(given, progress=progress)
     # Only an audit that shows figures is an opening: one that was refused is not counted.
     opened.opening()
-    out.mkdir(parents=True, exist_ok=True)
+    _make_room(out, source)
     write_evidence(result.evidence, out / "evidence.json")
     write_table(result.curves, out / "curves.parquet", CURVES)
     write_table(given.cases, out / "cases.parquet", CASES)
     names = ["evidence.json", "curves.parquet", "cases.parquet"]
     if opened.pictures(out / "pictures", progress):
         names.append("pictures")
-    if given.study is not None and not (out / "study.toml").exists():
+    if given.study is not None and out.resolve() != source.resolve():
         write_text(out / "study.toml", given.study.to_toml())
         names.append("study.toml")
     facts: dict[str, Any] = {
@@ -150,6 +152,26 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
         facts["run_folder"] = os.path.relpath(source.resolve(), out.resolve())
     seal(out, *names, **facts)
     return _audited(result.evidence, out, given)
+
+
+def _make_room(out: Path, source: Path) -> None:
+    """Make the folder, without the study and pictures of an earlier audit in it; another run is never written over.
+
+    Raises:
+        RunMismatch: ``out`` holds a run that is not the one being audited.
+    """
+    from fiducial.records.runs import RECORD, read_record
+
+    out.mkdir(parents=True, exist_ok=True)
+    if out.resolve() != source.resolve():
+        if (out / RECORD).is_file() and "predictions.parquet" in read_record(out)["files"]:
+            raise RunMismatch(
+                "this folder holds a run, and what is audited is not that run",
+                where=str(out),
+                action="choose another --out",
+            )
+        (out / "study.toml").unlink(missing_ok=True)
+    shutil.rmtree(out / "pictures", ignore_errors=True)
 
 
 def _audited(evidence: Any, out: Path, given: AuditInput) -> Audited:

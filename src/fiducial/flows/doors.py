@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.errors import RunMismatch
 from fiducial.flows.attributes import cohort_attributes, groupable, joined, person_known, with_unmatched
+from fiducial.flows.pictures import Files, drawer
 from fiducial.records.progress import Progress
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
     def opening() -> int:
         return record_opening(folder, fingerprint=fingerprint, study=study.name, run=run.resolve().name)
 
-    return Opened(given, opening, _drawer(given, run, asked.workers))
+    return Opened(given, opening, drawer(given, predictions, run, Files(cohort, folder)))
 
 
 def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
@@ -122,7 +123,7 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
         source=f"{predictions.name} against {truth.name}, {rows['image'].nunique()} pairs",
     )
     notes = (*paired.notes, *(f"not paired: {text}" for text in _short(paired.unmatched)))
-    return Opened(given, pictures=_drawer(given, Path(), rows), notes=notes)
+    return Opened(given, pictures=drawer(given, rows, Path(), None), notes=notes)
 
 
 def _cohort_folder(run: Path, record: dict[str, Any]) -> Path:

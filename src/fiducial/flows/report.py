@@ -135,5 +135,5 @@ def _ingest_rows(folder: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     stored = json.loads(path.read_text(encoding="utf-8"))
-    rows = stored.get("rows", stored.get("report", [])) if isinstance(stored, dict) else stored
-    return list(rows)
+    rows: list[dict[str, Any]] = stored["rows"] if isinstance(stored, dict) else stored
+    return rows

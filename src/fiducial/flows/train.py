@@ -11,14 +11,17 @@ from fiducial.records.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Training:
-    """What training made: the run folder, the study's name and fingerprint, the seed and the number of steps."""
+    """What training made, and the cases that were set aside (image and message)."""
 
     run: Path
     study: str
     fingerprint: str
     seed: int
+    n_train: int
+    n_validation: int
     n_steps: int
     seconds: float
+    set_aside: tuple[tuple[str, str], ...]
 
 
 def train(
@@ -44,21 +47,23 @@ def train(
         InputRefused: the study, its cohort or the run folder cannot be used; a leak refuses training.
     """
     from fiducial.flows.about import read_about
-    from fiducial.records.runs import read_record, seal
+    from fiducial.records.runs import seal
     from fiducial.study import load_study
     from fiducial.train.run import train_study
 
     loaded, out = load_study(study), Path(out)
-    train_study(loaded, out, seed=seed, resume=resume, device=device, progress=progress)
-    # Relative, so that the record names no machine and both folders can be moved together.
+    done = train_study(loaded, out, seed=seed, resume=resume, device=device, progress=progress)
     folder = loaded.cohort_folder
-    seal(out, cohort_folder=os.path.relpath(folder, out.resolve()), **read_about(folder))
-    record = read_record(out)
+    # Relative, so that the record names no machine and both folders can be moved together.
+    record = seal(out, cohort_folder=os.path.relpath(folder, out.resolve()), **read_about(folder))
     return Training(
         run=out,
         study=loaded.name,
-        fingerprint=str(record.get("fingerprint", "")),
-        seed=int(record.get("seed", loaded.train.seed if seed is None else seed)),
-        n_steps=int(record.get("n_steps", 0)),
-        seconds=float(record.get("seconds", 0.0)),
+        fingerprint=str(record["fingerprint"]),
+        seed=int(record["seed"]),
+        n_train=done.n_train,
+        n_validation=done.n_validation,
+        n_steps=done.n_steps,
+        seconds=done.seconds,
+        set_aside=tuple((failure.key, failure.message) for failure in done.set_aside),
     )
