@@ -1,1 +1,1 @@
-
+"""Training: a plan made once, then followed exactly by one loop."""

@@ -1,0 +1,1 @@
+"""Classification: which class an image, or a region of it, belongs to."""

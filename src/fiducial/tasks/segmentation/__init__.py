@@ -1,0 +1,1 @@
+"""Segmentation: which voxels belong to a structure."""

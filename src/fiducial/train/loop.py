@@ -1,0 +1,183 @@
+"""The one training loop: Lightning Fabric for device and precision, everything else in sight."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fiducial.models import MODELS
+from fiducial.predict.engine import apply_network
+from fiducial.records.plan import Plan
+from fiducial.records.progress import Progress, silent
+from fiducial.tasks import LEARN
+from fiducial.train.cache import Cached
+from fiducial.train.checkpoint import State, load_checkpoint, save_checkpoint
+from fiducial.train.sampling import batch_at
+
+CHECKPOINT_SECONDS = 30.0
+N_CHECKS = 10
+N_VALIDATION_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gives: the weights to keep, and one history row per noted step."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """The parts that a step needs, set up for the plan's device and precision."""
+
+    fabric: Any
+    network: Any
+    average: nn.Module
+    optimizer: Any
+    loss: Callable[[Tensor, Tensor], Tensor]
+    augment: Callable[..., tuple[Tensor, Tensor | None]]
+
+
+def set_up(plan: Plan) -> Machinery:
+    """Build network, optimiser and loss of a plan; the seed decides the initial weights."""
+    import warnings
+
+    from lightning_fabric import Fabric
+
+    torch.set_num_threads(plan.n_threads)
+    torch.manual_seed(plan.seed)
+    network = MODELS[plan.model](plan)
+    average = copy.deepcopy(network).requires_grad_(False).eval()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if p.ndim > 1]},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        groups,
+        lr=plan.learning_rate,
+        weight_decay=plan.weight_decay,
+        betas=(0.9, 0.99),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Fabric advises on hardware that is not used
+        fabric = Fabric(accelerator=plan.device, devices=1, precision=plan.precision)
+        wrapped, optimizer = fabric.setup(network.train(), optimizer)
+    learn = LEARN[plan.task]()
+    return Machinery(fabric, wrapped, average.to(fabric.device), optimizer, learn.make_loss(plan), learn.augment)
+
+
+def train_step(machinery: Machinery, plan: Plan, cases: Sequence[Cached], step: int) -> float:
+    """One optimiser step on the batch of that number; returns the loss."""
+    factor = rate_factor(step, plan)
+    for group in machinery.optimizer.param_groups:
+        group["lr"] = plan.learning_rate * factor
+    x, y, generator = batch_at(step, cases, plan)
+    x, moved = machinery.augment(x, y if plan.label_type == "structures" else None, plan.augmentation, generator)
+    y = y if moved is None else moved
+    x, y = x.to(machinery.fabric.device), y.to(machinery.fabric.device)
+    logits = apply_network(machinery.network, x, plan)
+    loss = machinery.loss(logits.float(), y)
+    machinery.optimizer.zero_grad()
+    machinery.fabric.backward(loss)
+    machinery.fabric.clip_gradients(machinery.network, machinery.optimizer, max_norm=12.0)
+    machinery.optimizer.step()
+    update_average(machinery.average, machinery.network.module, min(plan.average_decay, (1 + step) / (10 + step)))
+    return float(loss.detach())
+
+
+def train_loop(
+    plan: Plan,
+    cases: Sequence[Cached],
+    validation: Sequence[Cached],
+    checkpoint: Path,
+    *,
+    plan_digest: str,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> Trained:
+    """Follow a plan to its last step, from its start or from a checkpoint.
+
+    The averaged weights are kept: those of the last step for segmentation, for classification those of the lowest
+    validation loss among ten checks (a classifier of few cases overfits, a segmentation network rarely does).
+    On Ctrl-C the state is saved before the interrupt goes on.
+
+    Raises:
+        InputRefused: the disk is full. RunMismatch: the checkpoint belongs to another plan.
+    """
+    machinery = set_up(plan)
+    state = State(machinery.network.module, machinery.average, machinery.optimizer.optimizer)
+    if resume and checkpoint.exists():
+        load_checkpoint(state, checkpoint, plan_digest=plan_digest)
+    every = max(1, plan.n_steps // N_CHECKS)
+    losses: list[float] = []
+    saved_at = time.monotonic()
+    try:
+        while state.step < plan.n_steps:
+            losses.append(train_step(machinery, plan, cases, state.step))
+            state.step += 1
+            if state.step % every == 0 or state.step == plan.n_steps:
+                _note(state, machinery, plan, validation, losses)
+                losses = []
+            progress("training", state.step, plan.n_steps)
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS and not losses:
+                save_checkpoint(state, checkpoint, plan_digest=plan_digest)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        save_checkpoint(state, checkpoint, plan_digest=plan_digest)
+        raise
+    keep_best = plan.task == "classification" and bool(state.best)
+    return Trained(state.best if keep_best else dict(state.average.state_dict()), state.history)
+
+
+def rate_factor(step: int, plan: Plan) -> float:
+    """Learning rate relative to the plan's: linear warm-up, then half a cosine down to 0."""
+    warm = min(1.0, (step + 1) / max(1, plan.warmup_steps))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / max(1, plan.n_steps)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and of running statistics; whole-number buffers are copied."""
+    for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now.to(mean.dtype), 1 - decay)
+        else:
+            mean.copy_(now)
+
+
+def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[Cached], losses: list[float]) -> None:
+    """Add a history row; remember the weights if the validation loss is the lowest so far."""
+    row = {
+        "step": float(state.step),
+        "learning_rate": plan.learning_rate * rate_factor(state.step - 1, plan),
+        "train_loss": sum(losses) / len(losses),
+        "validation_loss": validation_loss(machinery, plan, validation) if validation else math.nan,
+    }
+    state.history.append({key: value for key, value in row.items() if not math.isnan(value)})
+    score = row["validation_loss"]
+    if plan.task == "classification" and score < state.best_score:
+        state.best_score = score
+        state.best = {key: value.detach().clone() for key, value in state.average.state_dict().items()}
+
+
+@torch.no_grad()
+def validation_loss(machinery: Machinery, plan: Plan, validation: Sequence[Cached]) -> float:
+    """Mean loss of the averaged weights over fixed validation batches, without augmentation."""
+    fixed = plan.model_copy(update={"seed": 0, "batch": min(plan.batch, len(validation))})
+    n_batches = min(N_VALIDATION_BATCHES, math.ceil(len(validation) / fixed.batch))
+    total = 0.0
+    for number in range(n_batches):
+        x, y, _ = batch_at(number, validation, fixed)
+        with machinery.fabric.autocast():
+            logits = apply_network(machinery.average, x.to(machinery.fabric.device), plan)
+        total += float(machinery.loss(logits.float(), y.to(machinery.fabric.device)))
+    return total / n_batches
