@@ -16,7 +16,8 @@ OWN = ("image", "subject", "split")
 MOST_VALUES = 20
 """A number with more distinct values than this makes no groups; the study's bands do."""
 NO_ATTRIBUTE = (
-    *("of", "role", "structure", "label", "rater", "path", "unit", "sha256", "signature", "acquired", "visit", "exam"),
+    *("of", "role", "structure", "label", "rater", "path", "unit", "sha256", "signature", "fingerprint"),
+    *("acquired", "visit", "exam"),
 )
 
 

@@ -97,8 +97,8 @@ def nearest(
     """For each row of ``first`` the nearest row of ``second`` and its distance 1 - Pearson's r, in [0, 2].
 
     Both are rows of `centred` or `standardised`. Rows of NaN (constant images, of which all are alike) are nobody's
-    neighbour: distance infinity, index 0. Exact, by matrix products over blocks: memory is n_block x n_block, and 10,000
-    against 10,000 take about a second on one core.
+    neighbour: distance infinity, index 0. Exact, by matrix products over blocks: memory is n_block x n_block,
+    and 10,000 against 10,000 take about a second on one core.
     """
     index = np.zeros(len(first), np.intp)
     best = np.full(len(first), -np.inf, np.float32)
