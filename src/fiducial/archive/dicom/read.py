@@ -38,6 +38,7 @@ PIXEL_KEYWORDS = (
     "NumberOfFrames",
     "PixelData",
 )
+INT16 = np.iinfo(np.int16)
 UNITS = {"CT": "HU", "MR": "", "PT": "SUV"}
 
 
@@ -73,9 +74,13 @@ def decode(stack: Stack) -> Image:
     dtype = _dtype(stack, scales)
     x, y, z = stack.geometry.shape
     # Slice after slice in memory; the view handed out is [x, y, z] in Fortran order, as NIfTI stores it.
-    volume = np.empty((z, y, x), dtype=dtype)
+    # Headers often allow more than 16 bits and voxels seldom use them: the array grows only where they do.
+    volume = np.empty((z, y, x), dtype=np.int16 if dtype == np.int32 else dtype)
     for k, header in enumerate(stack.headers):
-        volume[k] = _rescaled(_plane(header), scales[k], dtype)
+        plane = _rescaled(_plane(header), scales[k], dtype)
+        if volume.dtype != dtype and (plane.min() < INT16.min or plane.max() > INT16.max):
+            volume = volume.astype(dtype)
+        volume[k] = plane
     return Image(volume.transpose(2, 1, 0)[None], stack.geometry, stack.modality, UNITS[stack.modality])
 
 
@@ -125,7 +130,7 @@ def _require_decoder(headers: tuple[FileHeader, ...]) -> None:
 
 
 def _dtype(stack: Stack, scales: NDArray[np.float64] | tuple[None, ...]) -> np.dtype[Any]:
-    """The smallest type that holds every value that the headers allow."""
+    """The smallest type that holds every value that the headers allow; int32 where 16 bits may be too few."""
     bits = max(int(h.number("BitsStored") or 16) for h in stack.headers)
     signed = any(h.number("PixelRepresentation") == 1 for h in stack.headers)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
