@@ -146,7 +146,7 @@ def calibration_slope_intercept(
     Logistic regression of truth on logit(score); the covariance is the sandwich with scores summed within a subject
     and the factor k / (k - 1) for k subjects; bounds by Student's t with k - 1 degrees of freedom.
 
-    Edge cases: value and bounds are NaN with reason ``one-class``; ``zero-variance`` for slope and intercept where
+    Edge cases: value and bounds are NaN with reason ``one-class``; ``no-fit`` for slope and intercept where
     all scores are alike or the classes are perfectly separated (no finite maximum).
 
     Args:
@@ -184,7 +184,7 @@ def calibration_slope_intercept(
         return CalibrationFit(*[_because(nothing, problem)] * 3)
     (large,) = fitted(np.ones((len(x), 1)), x)
     if problem:
-        return CalibrationFit(_because(nothing, "zero-variance"), _because(nothing, "zero-variance"), large)
+        return CalibrationFit(_because(nothing, "no-fit"), _because(nothing, "no-fit"), large)
     intercept, slope = fitted(np.stack([np.ones_like(x), x], axis=1), np.zeros_like(x))
     return CalibrationFit(slope, intercept, large)
 

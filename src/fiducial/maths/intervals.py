@@ -29,6 +29,7 @@ REASONS = {
     "few-subjects": "a class has one subject only; a bound that holds for every distribution replaces the variance",
     "zero-variance": "the estimated variance is 0; an exact or score bound on the number of subjects replaces it",
     "equal-values": "all values are equal and have no known range; no bound can be given, so the bounds are NaN",
+    "no-fit": "the scores are all alike or separate the classes perfectly, so no slope fits; value and bounds are NaN",
     "few-groups": "fewer than two groups have a value; value and bounds are NaN",
     "few-replicates": "too many replicates drew nobody that the statistic can be computed on; the bounds are NaN",
 }
@@ -304,17 +305,21 @@ def bootstrap_interval(
 ) -> Interval:
     """The interval of one statistic of `clustered_bootstrap` in one group.
 
-    ``basic`` reflects the draws at the value (2 value - draw), which corrects a statistic that resampling biases, as
-    it does ECE; bounds are cut to ``bounds``.
+    Percentiles as `percentile_bounds`. ``basic`` is for a statistic like ECE, a sum of absolute values, which chance
+    and then resampling push upwards: with v the value and u the draws' upper percentile, the lower bound is
+    sqrt(max(0, 2 v^2 - u^2)) (reflection of the squares, whose bias resampling repeats exactly) and the upper one
+    u. Its coverage is above the level, most of all where the truth is near 0. Bounds are cut to ``bounds``.
     """
     column = found.groups.index(group)
     k, n = int(found.n_subjects[column]), int(found.n_images[column])
     value, draws = found.value(metric, group), found.draws(metric, group)
-    method = f"{'basic' if basic else 'percentile'} bootstrap, clustered, {len(draws)} replicates"
+    method = f"{'reflected-square' if basic else 'percentile'} bootstrap, clustered, {len(draws)} replicates"
     require_level(level)
     if math.isnan(value):
         return Interval(math.nan, math.nan, math.nan, level, method, k, n, "one-class" if n else "no-rows")
-    low, high = percentile_bounds(2 * value - draws if basic else draws, k, level=level)
+    low, high = percentile_bounds(draws, k, level=level)
+    if basic and not math.isnan(high):
+        low = math.sqrt(max(0.0, 2 * value**2 - high**2))
     if math.isnan(low):
         return Interval(value, math.nan, math.nan, level, method, k, n, "one-subject" if k < 2 else "few-replicates")
     if high - low <= 1e-12 * max(1.0, abs(value)):
@@ -335,8 +340,8 @@ def gap_interval(
 
     Max - min of noisy values is above 0 even if all groups are alike, so percentiles of the gap itself would never
     include 0. Instead all pairwise differences d get simultaneous intervals d +- q s, with s the bootstrap's standard
-    error of d and q the quantile of the largest |d* - d| / s over pairs; the gap then lies between the largest lower
-    and the largest upper bound. ``p`` tests *all groups are alike*.
+    error of d and q the quantile of the largest |d* - d| / s over pairs, widened to Student's t for the smallest
+    group; the gap then lies between the largest lower and the largest upper bound. ``p`` tests *all groups are alike*.
 
     Args:
         found: replicates of all groups, from one call.
@@ -372,7 +377,9 @@ def gap_interval(
     error = np.sqrt(drawn.var(axis=0, ddof=1) + extra[first] + extra[second])
     if (error == 0).any():
         return Interval(gap, math.nan, math.nan, level, method, k, n, "equal-values")
-    largest = (np.abs(drawn - difference) / error).max(axis=1)
+    smallest = max(2, int(found.n_subjects[columns].min()))
+    small = student_quantile(level, smallest - 1) / float(ndtri((1 + level) / 2)) * math.sqrt(smallest / (smallest - 1))
+    largest = small * (np.abs(drawn - difference) / error).max(axis=1)
     q = max(float(np.quantile(largest, level)), float(ndtri((1 + level) / 2)))
     low = float(np.max(np.abs(difference) - q * error))
     high = float(np.max(np.abs(difference) + q * error))
