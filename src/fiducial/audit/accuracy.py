@@ -8,12 +8,11 @@ What it cannot see: whether the truth is true, and whether the errors are the on
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fiducial.audit.evidence import WILSON, evidence_row
+from fiducial.audit.evidence import WILSON, curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.masks import CaseColumn, case_columns, location
 from fiducial.audit.measure import argmax_interval, nothing, reason_text, score_interval
@@ -90,15 +89,10 @@ def _roc(column: ScoreColumn) -> list[Row]:
     curve = roc_curve(column.truth, column.score)
     n_points = len(curve.threshold)
     kept = np.unique(np.linspace(0, n_points - 1, min(n_points, _MOST_POINTS)).round().astype(int))
-    base = {
-        "check": CHECK,
-        "metric": "roc",
-        "target": curve_target(column),
-        "series": column.split,
-        "n": len(column.truth),
-    }
+    said = {"target": curve_target(column), "series": column.split, "n": len(column.truth)}
     return [
-        {**base, "x": float(curve.false_positive_rate[i]), "y": float(curve.sensitivity[i])} for i in map(int, kept)
+        curve_point(CHECK, "roc", x=float(curve.false_positive_rate[i]), y=float(curve.sensitivity[i]), **said)
+        for i in map(int, kept)
     ]
 
 
@@ -114,12 +108,9 @@ def _of_cases(given: AuditInput, column: CaseColumn) -> CheckResult:
     missing = {"value": float(len(column.missing)), "n_images": n_all, "reason": column.missing_text()}
     rows.append(evidence_row(given, CHECK, column.metric, statistic="n_missing", **{**said, **missing, "unit": ""}))
     ordered = np.sort(column.value)
-    base = {
-        "check": CHECK,
-        "metric": column.metric,
-        "target": curve_target(column),
-        "series": "cases",
-        "n": len(ordered),
-    }
-    curve = [{**base, "x": (i + 0.5) / len(ordered), "y": float(v)} for i, v in enumerate(ordered) if math.isfinite(v)]
+    drawn = {"target": curve_target(column), "series": "cases", "n": len(ordered)}
+    curve = [
+        curve_point(CHECK, column.metric, x=(place + 0.5) / len(ordered), y=float(value), **drawn)
+        for place, value in enumerate(ordered)
+    ]
     return CheckResult(rows, curve)

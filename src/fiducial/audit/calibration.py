@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from fiducial.audit.accuracy import curve_target
-from fiducial.audit.evidence import evidence_row
+from fiducial.audit.evidence import curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.measure import N_BINS, reason_text, score_interval
 from fiducial.audit.scores import ScoreColumn, audited_columns, calibration_column
@@ -76,17 +76,17 @@ def reliability_rows(given: AuditInput, column: ScoreColumn, *, condition: str =
 
     if not len(column.truth):
         return []
-    base = {"check": CHECK, "target": curve_target(column), "series": column.split, "condition": condition}
+    base = {"target": curve_target(column), "series": column.split, "condition": condition}
     rows: list[Row] = []
     for one in reliability(column.truth, column.score, n_bins=N_BINS):
         first = one.low == 0.0
         inside = (column.score <= one.high) & ((column.score > one.low) | first)
         rate = rate_interval(column.truth[inside], subject=column.subject[inside], level=given.settings.level)
         point = {"x": one.mean_score, "y": one.rate, "low": rate.low, "high": rate.high, "n": one.n}
-        rows.append({**base, "metric": "reliability", **point})
+        rows.append(curve_point(CHECK, "reliability", **base, **point))
     edges = bin_edges(column.score, n_bins=2 * N_BINS)
     for low, high in pairwise(edges):
         inside = (column.score <= high) & ((column.score > low) | (low == 0.0))
         n = int(inside.sum())
-        rows.append({**base, "metric": "histogram", "x": float(low + high) / 2, "y": float(n), "n": n})
+        rows.append(curve_point(CHECK, "histogram", **base, x=float(low + high) / 2, y=float(n), n=n))
     return rows

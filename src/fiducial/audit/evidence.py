@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fiducial.audit.given import AuditInput, Row
 from fiducial.errors import TableError
 from fiducial.records.files import read_json, write_json
-from fiducial.records.tables import EVIDENCE, table
+from fiducial.records.tables import CURVES, EVIDENCE, Schema, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def evidence_row(given: AuditInput, check: str, metric: str, interval: Interval 
     unknown = set(said) - set(EVIDENCE.names)
     if unknown:
         raise TypeError(f"not a column of evidence: {', '.join(sorted(unknown))}")
-    row: Row = {
+    row: Row = _defaults(EVIDENCE) | {
         "check": check,
         "metric": metric,
         "level": given.settings.level,
@@ -93,6 +93,15 @@ def evidence_row(given: AuditInput, check: str, metric: str, interval: Interval 
     if not given.settings.person_known:
         row["method"] = f"{row['method']}; {PERSONS_UNKNOWN}"
     return row
+
+
+def curve_point(check: str, metric: str, **said: Any) -> Row:
+    """One row of the Curves table, with the defaults of what is not said."""
+    return _defaults(CURVES) | {"check": check, "metric": metric, **said}
+
+
+def _defaults(schema: Schema) -> Row:
+    return {column.name: column.default for column in schema.columns if column.default is not None}
 
 
 def write_evidence(evidence: pd.DataFrame, path: str | Path) -> None:

@@ -19,14 +19,14 @@ class AuditSettings:
     """How intervals and groups are made.
 
     ``attributes`` empty takes the study's. ``bands`` turn a number into an attribute (``age`` gives ``age_band``); the
-    study's own bands come on top. ``person_known`` False means that ``subject`` is only a file's id: every image then
-    counts as a person of its own, and every method says so.
+    study's own bands come on top. ``minimum_n`` 0 takes the study's, else 10. ``person_known`` False means that
+    ``subject`` is only a file's id: every image then counts as a person of its own, and every method says so.
     """
 
     level: float = 0.95
     n_replicates: int = 2000
     seed: int = 0
-    minimum_n: int = 10
+    minimum_n: int = 0
     attributes: tuple[str, ...] = ()
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     person_known: bool = True

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.audit.accuracy import curve_target
-from fiducial.audit.evidence import HETEROGENEITY, REFERENCES, evidence_row
+from fiducial.audit.evidence import HETEROGENEITY, curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.groups import masks_of, usable
 from fiducial.audit.masks import CaseColumn, case_columns, location
 from fiducial.audit.measure import (
+    counted,
     from_bootstrap,
     gap,
     n_counted,
@@ -144,12 +145,12 @@ def group_interval(
     if isinstance(column, CaseColumn):
         inside = column.within({str(name) for name in column.image[mask]})
         n = inside.n_subjects
-        interval = nothing(settings, "no-rows") if n < settings.minimum_n else location(inside, "mean", settings)
+        interval = location(inside, "mean", settings)
     else:
         rows = column.rows(mask)
         n = n_counted(metric, rows, part.threshold.value)
         if n < settings.minimum_n:
-            interval = nothing(settings, "no-rows", rows)
+            interval = nothing(settings, "no-rows", rows.rows(counted(metric, rows, part.threshold.value)))
         elif metric == "brier" and part.found is not None:
             interval = from_bootstrap(part.found, metric, group, settings)
         else:
@@ -207,11 +208,8 @@ def _tested(given: AuditInput, gaps: list[Row]) -> list[Row]:
 def _forest(column: ScoreColumn | CaseColumn, rows: list[Row]) -> list[Row]:
     """What a forest plot draws: x the value, with its interval, one point per group, in order."""
     points = []
-    for place, row in enumerate(row for row in rows if "value" in row):
-        base = {"check": CHECK, "metric": row["metric"], "target": curve_target(column), "group": row["group"]}
-        place_of = {"series": str(row["group"]).partition("=")[0], "y": float(place), "n": row["n_images"]}
-        points.append({**base, **place_of, "x": row["value"], "low": row["low"], "high": row["high"]})
+    for place, row in enumerate(row for row in rows if np.isfinite(row["value"])):
+        said = {"target": curve_target(column), "group": row["group"], "series": str(row["group"]).partition("=")[0]}
+        drawn = {"x": row["value"], "y": float(place), "low": row["low"], "high": row["high"], "n": row["n_images"]}
+        points.append(curve_point(CHECK, row["metric"], **said, **drawn))
     return points
-
-
-__all__ = ["CHECK", "REFERENCES", "check_subgroups", "group_interval"]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fiducial.study import Study
 
+MINIMUM_N = 10
+"""Smallest group that is measured, where neither settings nor study state one."""
 _OWN = ("image", "subject", "split")
 
 
@@ -38,13 +40,12 @@ def prepared(given: AuditInput) -> AuditInput:
     if given.study is not None:
         _check_targets(given.study, predictions, cases)
         check_groups(given.study, attributes)
-    settings = given.settings
-    if given.study is not None:
-        settings = replace(
-            settings,
-            attributes=settings.attributes or given.study.data.attributes,
-            minimum_n=max(settings.minimum_n, 2),
-        )
+    data = given.study.data if given.study is not None else None
+    settings = replace(
+        given.settings,
+        attributes=given.settings.attributes or (data.attributes if data else ()),
+        minimum_n=given.settings.minimum_n or (data.minimum_n if data else MINIMUM_N),
+    )
     return replace(
         given,
         predictions=_sorted(predictions, ["target", "item", "image", "fold"]),

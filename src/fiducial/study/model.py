@@ -10,12 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from pydantic_core import PydanticCustomError
 
 from fiducial.errors import StudyError
+from fiducial.models import MODEL_TASKS
 from fiducial.records.files import sha256_json
 from fiducial.records.split import SplitRule
 from fiducial.study.groups import BAND_SUFFIX, Group, parse_group
 from fiducial.study.vocabulary import METRICS, STATISTICS, Metric, nearest
+from fiducial.tasks import TASKS
 
-TASK_KINDS = ("classification", "segmentation")
 _POINT_RULES = ("sensitivity", "specificity", "youden", "threshold")
 
 
@@ -89,7 +90,7 @@ class Region(_Frozen):
 class Task(_Frozen):
     """One task with one or more targets: structures to segment, or label columns to predict."""
 
-    kind: Annotated[str, _word("a task", TASK_KINDS)]
+    kind: Annotated[str, _word("a task", tuple(TASKS))]
     targets: tuple[str, ...] = Field(min_length=1)
     region: Region | None = None
 
@@ -175,6 +176,8 @@ class Criterion(_Frozen):
         if self.statistic == "gap" and self.at_least is not None:
             raise ValueError("a gap is a difference to be kept small; use at_most")
         metric = METRICS[self.metric]
+        if self.statistic == "gap" and metric.better == "target" and not metric.per_case:
+            raise ValueError(f"a gap of {self.metric} has no interval; state it for single groups (sex=F)")
         if self.statistic in ("mean", "median") and not metric.per_case:
             raise ValueError(f"{self.metric} has no {self.statistic}: it is one figure over all cases; use 'value'")
         return self
@@ -242,6 +245,9 @@ class Study(_Frozen):
             column = name.removesuffix(BAND_SUFFIX)
             if name.endswith(BAND_SUFFIX) and self.data.bands and column not in self.data.bands:
                 raise illegal(column, "banded (data.bands)", tuple(self.data.bands))
+        models = MODEL_TASKS.get(self.task.kind, ())
+        if self.train.model and self.train.model not in models:
+            raise illegal(self.train.model, f"a model for {self.task.kind} (train.model)", models)
         for number, criterion in enumerate(self.accept, start=1):
             self._check_criterion(criterion, METRICS[criterion.metric], f"accept {number}")
         return self

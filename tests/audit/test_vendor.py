@@ -1,0 +1,235 @@
+"""Tables as vendors send them: what is read, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fiducial.audit import AuditInput, AuditSettings, audit, read_evidence, vendor_input, write_evidence
+from fiducial.errors import InputRefused, LabelError, StudyError, TableError
+from fiducial.study import Study
+
+FAST = AuditSettings(n_replicates=200, minimum_n=3)
+
+
+def frame(n: int = 12) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 2
+    return pd.DataFrame(
+        {
+            "subject": [f"p{k}" for k in range(n)],
+            "image": [f"i{k}" for k in range(n)],
+            "target": "malignant",
+            "value": np.clip(0.3 + 0.4 * truth + rng.normal(0, 0.15, n), 0, 1),
+            "truth": truth,
+            "sex": ["F", "M", "M"] * (n // 3),
+            "age": np.arange(n) + 40,
+        }
+    )
+
+
+def refused(given: object, error: type[InputRefused], **said: object) -> str:
+    with pytest.raises(error) as caught:
+        audit(vendor_input(given, settings=FAST, **said))  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_a_csv_becomes_evidence(tmp_path: Path) -> None:
+    path = tmp_path / "vendor.csv"
+    frame().to_csv(path, index=False)
+    given = vendor_input(path, settings=FAST)
+    assert given.settings.attributes == ("sex", "age")
+    rows = audit(given).evidence
+    assert rows["source"].iloc[0].startswith("vendor.csv sha256:")
+    auc = rows[(rows["check"] == "accuracy") & (rows["metric"] == "auc")].iloc[0]
+    assert 0.5 < auc["value"] <= 1
+    assert set(rows[rows["check"] == "subgroups"]["group"]) >= {"sex=F", "sex=M", "sex"}
+
+
+def test_ids_keep_their_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "vendor.csv"
+    frame().assign(subject=[f"{k:03d}" for k in range(12)]).to_csv(path, index=False)
+    assert vendor_input(path).predictions["subject"].iloc[7] == "007"
+
+
+def test_without_subject_the_persons_are_unknown() -> None:
+    given = vendor_input(frame().drop(columns="subject"), settings=FAST)
+    assert not given.settings.person_known
+    assert audit(given).evidence["method"].str.contains("persons unknown").all()
+
+
+def test_one_row_a_patient_needs_no_image() -> None:
+    given = vendor_input(frame().drop(columns="image"), settings=FAST)
+    assert given.settings.person_known
+    assert list(given.predictions["image"][:2]) == ["p0", "p1"]
+
+
+def test_bands_and_a_second_table_make_attributes(tmp_path: Path) -> None:
+    site = pd.DataFrame({"subject": [f"p{k}" for k in range(12)], "site": ["A", "B"] * 6})
+    site.to_csv(tmp_path / "site.csv", index=False)
+    given = vendor_input(frame(), attributes=tmp_path / "site.csv", bands={"age": (46.0,)}, settings=FAST)
+    assert given.settings.attributes == ("sex", "age_band", "site")
+    rows = audit(given).evidence
+    assert {"age_band=<46", "age_band=>=46", "site=A"} <= set(rows["group"])
+
+
+def test_images_that_the_attributes_do_not_name_have_missing_ones() -> None:
+    site = pd.DataFrame({"image": [f"i{k}" for k in range(6)], "site": ["A", "B"] * 3})
+    rows = audit(vendor_input(frame().drop(columns=["sex", "age"]), attributes=site, settings=FAST)).evidence
+    assert "site=(missing)" in set(rows["group"])
+    missing = rows[(rows["metric"] == "missing_attribute") & (rows["item"] == "site")].iloc[0]
+    assert (missing["value"], missing["verdict"]) == (0.5, "finding")
+
+
+# What is refused.
+
+
+def test_a_value_outside_0_to_1() -> None:
+    message = refused(frame().assign(value=np.linspace(-2, 3, 12)), TableError)
+    assert "value -2 of image 'i0', target 'malignant'" in message
+    assert "a probability in [0, 1]" in message
+    assert "apply the logistic function" in message
+
+
+def test_repeated_predictions() -> None:
+    twice = pd.concat([frame(), frame().iloc[[3]]])
+    message = refused(twice, TableError)
+    assert "2 rows repeat an entry, first at rows [4, 13]" in message
+    assert "'image': 'i3'" in message
+
+
+@pytest.mark.parametrize("truth", [0, 1])
+def test_one_class_only(truth: int) -> None:
+    message = refused(frame().assign(truth=truth), LabelError)
+    assert f"all 12 rows of target 'malignant' have truth {truth}: one class only" in message
+
+
+def test_no_truth_or_another_truth_than_0_and_1() -> None:
+    assert "no truth for target 'malignant'" in refused(frame().assign(truth=np.nan), LabelError)
+    assert "truth 2 for target 'malignant'" in refused(frame().assign(truth=[0, 1, 2] * 4), LabelError)
+    assert "'benign'" in refused(frame().assign(truth="benign"), TableError)
+
+
+def test_a_missing_column_is_named_with_the_nearest() -> None:
+    message = refused(frame().rename(columns={"truth": "truths"}), TableError)
+    assert "missing column(s) truth" in message
+    assert "did you mean 'truths'?" in message
+
+
+def test_attributes_that_match_nothing() -> None:
+    other = pd.DataFrame({"image": ["x1", "x2"], "site": ["A", "B"]})
+    message = refused(frame(), TableError, attributes=other)
+    assert "no image matches: 'x1' here, 'i0' in the predictions" in message
+    assert "no key column" in refused(frame(), TableError, attributes=pd.DataFrame({"id": ["i1"]}))
+    double = pd.DataFrame({"image": ["i1", "i1"], "site": ["A", "B"]})
+    assert "image 'i1' has two rows that differ" in refused(frame(), TableError, attributes=double)
+
+
+def test_an_image_of_two_sexes() -> None:
+    two = pd.concat([frame(), frame().assign(target="cyst", sex="M")])
+    assert "image 'i0' has two answers: {'sex': ['F', 'M']}" in refused(two, TableError)
+
+
+def test_a_file_that_is_not_a_table(tmp_path: Path) -> None:
+    assert "no such file" in refused(tmp_path / "nothing.csv", TableError)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    assert "not a readable table" in refused(tmp_path / "broken.parquet", TableError)
+    (tmp_path / "empty.csv").write_text("")
+    assert "not a readable table" in refused(tmp_path / "empty.csv", TableError)
+
+
+def test_a_table_without_rows() -> None:
+    assert "no predictions to audit" in refused(frame().iloc[:0], LabelError)
+
+
+def test_criteria_on_groups_and_targets_that_are_not_there(make_study: Callable[..., Study]) -> None:
+    criterion = '[[accept]]\nmetric = "auc"\ngroup = "sex={}"\nat_least = 0.5'
+    data = 'attributes = ["sex"]'
+    message = refused(frame(), StudyError, study=make_study(criterion.format("W"), data=data))
+    assert "nobody has sex=W" in message
+    assert "sex=F, sex=M" in message
+    assert "no prediction of target 'cyst'" in refused(
+        frame(), LabelError, study=make_study(targets='"cyst"', data=data)
+    )
+    site = make_study('[[accept]]\nmetric = "auc"\ngroup = "site=A"\nat_least = 0.5')
+    assert "the data has no attribute 'site'" in refused(frame(), StudyError, study=site)
+
+
+def test_a_declared_attribute_that_the_table_lacks_is_said(make_study: Callable[..., Study]) -> None:
+    rows = audit(vendor_input(frame(), study=make_study(), settings=FAST)).evidence
+    said = rows[(rows["check"] == "subgroups") & (rows["group"] == "site")].iloc[0]
+    assert (said["verdict"], said["reason"]) == ("not_possible", "the tables have no attribute 'site'")
+
+
+def test_no_test_part(make_input: Callable[..., AuditInput]) -> None:
+    rows = frame().assign(split="train")
+    assert "no row of the test part; the table has train" in refused(rows, LabelError)
+
+
+def test_two_models_in_one_table() -> None:
+    two = pd.concat([frame().assign(model="m1"), frame().assign(model="m2")])
+    assert "predictions of 2 models: /m1, /m2" in refused(two, TableError)
+
+
+def test_masks_for_a_classification_study(
+    make_input: Callable[..., AuditInput], make_study: Callable[..., Study]
+) -> None:
+    rows = [{"image": "i0", "kind": "mask", "payload": "a.nii.gz"}]
+    with pytest.raises(LabelError, match="a classification study, but the predictions are mask"):
+        audit(make_input(rows, study=make_study(data="")))
+
+
+# The evidence file.
+
+
+def test_evidence_is_read_back_as_written(tmp_path: Path, clean: AuditInput) -> None:
+    evidence = audit(clean).evidence
+    path = tmp_path / "evidence.json"
+    write_evidence(evidence, path)
+    assert "NaN" not in path.read_text()
+    pd.testing.assert_frame_equal(read_evidence(path), evidence)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a readable evidence file"),
+        ('{"schema": 2, "rows": []}', "schema 2"),
+        ("[]", "schema 'list'"),
+        ('{"schema": 1, "rows": [{"check": "a", "metric": "b", "verdict": "maybe"}]}', "maybe"),
+        ('{"schema": 1, "rows": [{"check": "a", "metric": "b", "extra": 1}]}', "unknown column"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "evidence.json").write_text(text)
+    with pytest.raises(TableError, match=message):
+        read_evidence(tmp_path / "evidence.json")
+
+
+@pytest.mark.real_data
+def test_real_readers_as_a_vendor(data: Path) -> None:
+    """Scores of one reader of the VIPER study: the audit's AUC is the Mann-Whitney statistic of the readings."""
+    from scipy.stats import mannwhitneyu
+
+    rows = pd.read_csv(data / "viper" / "viperObs.csv")
+    rows = rows[(rows["readerID"] == "reader01") & (rows["modalityID"] == "FFDM")].drop_duplicates("caseID")
+    vendor = pd.DataFrame(
+        {
+            "subject": rows["caseID"].map(str),
+            "target": "cancer",
+            "value": rows["score"] / rows["score"].max(),
+            "truth": rows["cancerStatus365"],
+            "study_part": rows["subStudyLabel"],
+        }
+    )
+    found = audit(vendor_input(vendor, settings=AuditSettings(n_replicates=300))).evidence
+    auc = found[(found["check"] == "accuracy") & (found["metric"] == "auc")].iloc[0]
+    sick = vendor["truth"] == 1
+    area = mannwhitneyu(vendor["value"][sick], vendor["value"][~sick]).statistic / (sick.sum() * (~sick).sum())
+    assert auc["value"] == pytest.approx(area)
+    assert auc["low"] < auc["value"] < auc["high"]
+    assert auc["n_subjects"] == len(vendor)
