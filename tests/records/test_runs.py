@@ -59,6 +59,15 @@ def test_a_folder_that_is_sealed_again_forgets_files_that_are_gone(run):
         verify(run, "payload")
     seal(run, "payload")
     assert "payload/a.nii.gz" not in verify(run)["files"]
+    (run / "payload" / "b.nii.gz").unlink()
+    (run / "payload").rmdir()
+    seal(run, "payload")
+    assert sorted(verify(run)["files"]) == ["model.safetensors", "plan.json"]
+
+
+def test_a_named_file_must_be_there(run):
+    with pytest.raises(IntegrityError, match=r"cases\.parquet: cannot be sealed"):
+        seal(run, "cases.parquet")
 
 
 def test_hidden_and_half_written_files_are_not_sealed(run):
@@ -68,7 +77,7 @@ def test_hidden_and_half_written_files_are_not_sealed(run):
 
 def test_what_is_not_sealed_is_not_verified(run):
     seal(run, "plan.json")
-    with pytest.raises(IntegrityError, match="no digest in run.json"):
+    with pytest.raises(IntegrityError, match=r"no digest in run\.json"):
         verify(run, "model.safetensors")
 
 

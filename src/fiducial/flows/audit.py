@@ -134,7 +134,9 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     write_table(result.curves, out / "curves.parquet", CURVES)
     write_table(given.cases, out / "cases.parquet", CASES)
     names = ["evidence.json", "curves.parquet", "cases.parquet"]
-    if opened.pictures(out / "pictures", progress):
+    had_pictures = (out / "pictures").exists()
+    shutil.rmtree(out / "pictures", ignore_errors=True)
+    if opened.pictures(out / "pictures", progress) or had_pictures:
         names.append("pictures")
     if given.study is not None and out.resolve() != source.resolve():
         write_text(out / "study.toml", given.study.to_toml())
@@ -155,7 +157,7 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
 
 
 def _make_room(out: Path, source: Path) -> None:
-    """Make the folder, without the study and pictures of an earlier audit in it; another run is never written over.
+    """Make the folder, without the study of an earlier audit in it; another run is never written over.
 
     Raises:
         RunMismatch: ``out`` holds a run that is not the one being audited.
@@ -171,7 +173,6 @@ def _make_room(out: Path, source: Path) -> None:
                 action="choose another --out",
             )
         (out / "study.toml").unlink(missing_ok=True)
-    shutil.rmtree(out / "pictures", ignore_errors=True)
 
 
 def _audited(evidence: Any, out: Path, given: AuditInput) -> Audited:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fiducial.errors import LabelError
 from fiducial.records.progress import Progress
@@ -45,8 +45,9 @@ class Files:
         masks = self.cohort[(self.cohort["of"] == name) & (self.cohort["structure"] == structure)]
         if not len(masks) or not self._there(masks.iloc[0]["path"]):
             return None
-        mask: NDArray[Any] = read_mask(self._place(masks.iloc[0]["path"]), label=int(masks.iloc[0]["label"])).array
-        return mask[0].astype(bool)
+        mask = read_mask(self._place(masks.iloc[0]["path"]), label=int(masks.iloc[0]["label"])).array
+        inside: NDArray[np.bool_] = mask[0].astype(bool)
+        return inside
 
     def _place(self, path: str) -> str:
         return path if Path(path).is_absolute() else str(self.folder / path)

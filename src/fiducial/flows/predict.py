@@ -84,7 +84,7 @@ def _facts(run: Path, cohort: Path, out: Path) -> dict[str, Any]:
     from fiducial.records.runs import read_record
 
     record = read_record(run)
-    kept = {key: record[key] for key in ("study_name", "fingerprint") if key in record}
+    kept: dict[str, Any] = {key: record[key] for key in ("study_name", "fingerprint")}
     return {
         **kept,
         "run_folder": os.path.relpath(run.resolve(), out.resolve()),

@@ -30,13 +30,16 @@ def seal(run: str | Path, *names: str, **facts: Any) -> dict[str, Any]:
         IntegrityError: a named file does not exist, or ``run.json`` is not a record.
     """
     run = Path(run)
-    record = read_record(run) if (run / RECORD).exists() else {"schema": SCHEMA, "files": {}}
+    record: dict[str, Any] = {"schema": SCHEMA, "files": {}}
+    if (run / RECORD).exists():
+        record = read_record(run)
     digests: dict[str, str] = record["files"]
-    chosen = [p for name in names for p in _named(run, name)] if names else _unsealed(run, digests)
     # A folder that is sealed again loses the entries of files that no longer exist in it.
     gone = [key for key in digests for name in names if key.startswith(f"{name}/") and not (run / key).exists()]
     for key in gone:
         digests.pop(key, None)
+    there = [name for name in names if (run / name).exists() or not any(key.startswith(f"{name}/") for key in gone)]
+    chosen = [path for name in there for path in _named(run, name)] if names else _unsealed(run, digests)
     digests |= {path.relative_to(run).as_posix(): sha256_file(path) for path in chosen}
     record |= facts
     write_json(run / RECORD, record)
