@@ -1,0 +1,73 @@
+"""DICOM as cohort rows: `archive` reads and pseudonymises, this adds what follows from the voxels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fiducial.cohort.looks import image_looks
+from fiducial.compute import map_cases
+from fiducial.records.files import sha256_file
+from fiducial.records.progress import Progress
+
+if TYPE_CHECKING:
+    from fiducial.archive import IngestRow
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Cohort rows of a source and what else was found; ``pseudonyms`` (raw to pseudonym) only for DICOM."""
+
+    rows: tuple[dict[str, Any], ...]
+    report: tuple[IngestRow, ...]
+    unmatched: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    pseudonyms: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def gather_dicom(source: Path, folder: Path, *, workers: int, progress: Progress) -> Gathered:
+    """Materialise the accepted series of a DICOM tree or zip in ``folder`` and complete their rows."""
+    from fiducial.archive import ingest_dicom, private_key
+
+    made = ingest_dicom(source, folder, key=private_key(folder), workers=workers, progress=progress)
+    files = {str(row["path"]): (str(folder / row["path"]), str(row["role"])) for row in made.rows}
+    mapped = map_cases(_look, files, workers=workers, progress=progress, title="fingerprints")
+    broken = {failure.key: failure for failure in mapped.failures}
+    rows = []
+    notes = []
+    nobody = 0
+    for row in made.rows:
+        looks = mapped.results.get(str(row["path"]))
+        if looks is None:
+            continue
+        subject = row.get("subject") or row.get("of") or row["image"]
+        nobody += row["role"] == "image" and not row.get("subject")
+        rows.append({**row, "subject": subject, **looks})
+    if nobody:
+        notes.append(f"{nobody} images without a PatientID: each counts as a person of its own")
+    report = tuple(
+        replace(row, status="rejected", reason=f"unexpected: {broken[path].error}")
+        if (path := f"images/{row.series}.nii.gz") in broken
+        else row
+        for row in made.report
+    )
+    there = {row["image"] for row in rows}
+    rows = [row for row in rows if row["role"] != "mask" or row["of"] in there]
+    return Gathered(tuple(rows), report, (), tuple(notes), made.subjects)
+
+
+def _look(case: tuple[str, str]) -> dict[str, str]:
+    """Digest and looks of one materialised file."""
+    import numpy as np
+
+    from fiducial.archive import read_image, read_mask
+
+    path, role = case
+    if role == "mask":
+        mask = read_mask(path)
+        volume_ml = float(np.count_nonzero(mask.array)) * mask.geometry.voxel_ml
+        return {"sha256": sha256_file(path), "fingerprint": json.dumps({"volume_ml": round(volume_ml, 6)})}
+    return image_looks(read_image(path))
