@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fiducial.audit.given import AuditInput
 from fiducial.errors import LabelError, TableError
 from fiducial.records.tables import CASES, PREDICTIONS, validated
@@ -191,6 +193,7 @@ def _attributes(given: AuditInput, predictions: pd.DataFrame, cases: pd.DataFram
             action="use the same ids in both tables",
         )
     merged = own.merge(stated, on="image", how="outer", suffixes=("", "_stated"))
+    _require_one_part(merged)
     for name in ("subject", "split"):
         if f"{name}_stated" in merged.columns:
             merged[name] = merged[name].where(merged[name].notna(), merged.pop(f"{name}_stated"))
@@ -201,13 +204,28 @@ def _attributes(given: AuditInput, predictions: pd.DataFrame, cases: pd.DataFram
     return with_bands(merged, bands).sort_values("image", kind="stable").reset_index(drop=True)
 
 
+def _require_one_part(merged: pd.DataFrame) -> None:
+    """Refuse an image that the predictions put into another part than the attributes do."""
+    if "split_stated" not in merged.columns:
+        return
+    both = merged[["split", "split_stated"]].fillna("").astype(str)
+    differ = (both["split"] != both["split_stated"]) & (both != "").all(axis=1)
+    if differ.any():
+        first = merged[differ].iloc[0]
+        raise TableError(
+            f"image {first['image']!r} is in {first['split']} here and in {first['split_stated']} in the attributes "
+            f"({int(differ.sum())} such images)",
+            where="predictions, column split",
+            action="audit predictions with the split that they were made under",
+        )
+
+
 def _digest(*frames: pd.DataFrame) -> str:
     """SHA-256 of the rows of some tables, whatever their order."""
     import pandas as pd
 
     digest = hashlib.sha256()
     for frame in frames:
-        rows = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        rows.sort()
+        rows = np.sort(pd.util.hash_pandas_object(frame, index=False).to_numpy())
         digest.update(rows.tobytes())
     return digest.hexdigest()
