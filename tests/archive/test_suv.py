@@ -99,7 +99,7 @@ def test_scan_after_midnight_needs_the_injection_date(make_pet: Callable[..., li
         dataset = pydicom.dcmread(path)
         without_date(dataset, 0)
         dataset.save_as(path)
-    with pytest.raises(UnreadableFile, match="suv-times: the scan starts -23.5 h after the injection"):
+    with pytest.raises(UnreadableFile, match=r"suv-times: the scan starts -23\.5 h after the injection"):
         read_dicom(tmp_path)
 
 
@@ -137,7 +137,7 @@ REFUSED = {
     "pet-units: CNTS": _tag("Units", "CNTS"),
     "pet-units: no Units": _tag("Units", ""),
     "pet-units: Units differs within the series: BQML, GML": _tag("Units", "GML", only=2),
-    "pet-suv-type: LBM": lambda d, i: (setattr(d, "Units", "GML"), setattr(d, "SUVType", "LBM")),
+    "pet-suv-type: LBM": lambda d, _: (setattr(d, "Units", "GML"), setattr(d, "SUVType", "LBM")),
     "pet-series-type: DYNAMIC": _tag("SeriesType", ["DYNAMIC", "IMAGE"]),
     "pet-not-corrected: CorrectedImage without ATTN": _tag("CorrectedImage", ["DECY", "SCAT"]),
     "pet-not-corrected: CorrectedImage without ATTN, DECY": _tag("CorrectedImage", "", only=4),
@@ -146,7 +146,7 @@ REFUSED = {
     "suv-tags-missing: RadionuclideTotalDose": _dose("RadionuclideTotalDose", None),
     "suv-tags-missing: RadionuclideHalfLife": _dose("RadionuclideHalfLife", None),
     "suv-tags-missing: SeriesDate, SeriesTime": _tag("SeriesTime", ""),
-    "suv-tags-missing: PatientWeight, RadionuclideTotalDose, RadionuclideHalfLife": lambda d, i: (
+    "suv-tags-missing: PatientWeight, RadionuclideTotalDose, RadionuclideHalfLife": lambda d, _: (
         setattr(d, "PatientWeight", None),
         setattr(d, "RadiopharmaceuticalInformationSequence", []),
     ),

@@ -29,6 +29,7 @@ def read_nifti(path: Path) -> Image:
     nibabel = _nibabel()
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     if not path.is_file():
         raise refuse("no-such-file", "no such file", where=str(path))
@@ -38,7 +39,7 @@ def read_nifti(path: Path) -> Image:
         raw = np.asarray(file.dataobj)
     except (ImageFileError, HeaderDataError) as error:
         raise refuse("format", "no NIfTI-1 file (.nii, .nii.gz)", where=str(path)) from error
-    except (EOFError, OSError, ValueError, zlib.error) as error:
+    except (EOFError, OSError, ValueError, zlib.error, WrapStructError) as error:
         raise refuse(
             "truncated", f"the file ends early or is damaged ({type(error).__name__})", where=str(path)
         ) from error

@@ -14,6 +14,7 @@ REFUSALS: dict[str, str] = {
     "not-dicom": "leave it, or give it to a reader of its own format",
     "truncated": "send the file again: the copy is shorter than its header says",
     "unreadable": "send the file again, or repair it with a DICOM toolkit",
+    "broken-neighbours": "send the unreadable files again, or take them away if they are not of this series",
     "dicomdir": "nothing: an index of the medium; its images are read themselves",
     "missing-tags": "export the series again with its complete header",
     # objects that are no plain series

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from fiducial.archive.dicom.header import CT_IMAGE, MR_IMAGE, PET_IMAGE, RT_STRUCTURE_SET
 from fiducial.archive.dicom.headers import FileHeader, read_header
-from fiducial.archive.refusal import refuse
+from fiducial.archive.refusal import code_of, refuse
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile
 from fiducial.records.progress import Progress, silent
@@ -19,7 +19,6 @@ PLAIN = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT"}
 DICOMDIR = "1.2.840.10008.1.3.10"
 # SOP class UIDs (PS3.6 A) that begin so; the longest match counts.
 REFUSED_CLASSES = {
-    DICOMDIR: "dicomdir",
     "1.2.840.10008.5.1.4.1.1.2.1": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.2.2": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.4.1": "enhanced-multiframe",
@@ -127,7 +126,7 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
             refused.append(RefusedFile(item.path, refusal, item))
         else:
             groups[item.text("SeriesInstanceUID")].append(item)
-    series = [_series(uid, headers) for uid, headers in groups.items()]
+    series = _beside_broken([_series(uid, headers) for uid, headers in groups.items()], refused)
     return Discovery(
         series=tuple(sorted(series, key=lambda s: min(s.files))),
         structure_sets=tuple(sorted(structure_sets, key=lambda h: h.path)),
@@ -139,9 +138,9 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
 def _file_refusal(header: FileHeader) -> UnreadableFile | None:
     """Why a file can be part of no plain series; None if it can."""
     sop_class = header.text("SOPClassUID")
+    if sop_class == DICOMDIR:
+        return refuse("dicomdir", "the directory of a medium")
     if not sop_class or not header.text("SeriesInstanceUID"):
-        if sop_class == DICOMDIR:
-            return refuse("dicomdir", "a directory of a medium")
         absent = "SOPClassUID" if not sop_class else "SeriesInstanceUID"
         return refuse("missing-tags", absent)
     if sop_class not in PLAIN:
@@ -169,6 +168,34 @@ def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
     if any(h.text("BurnedInAnnotation").upper() == "YES" for h in headers):
         return make(refuse("burned-in-annotation", "BurnedInAnnotation is YES"))
     return make()
+
+
+def _beside_broken(series: list[SeriesFiles], refused: list[RefusedFile]) -> list[SeriesFiles]:
+    """Refuse a series that has a folder to itself but for DICOM files that cannot be read: they may be its slices.
+
+    A lost slice inside a stack would show as a gap; a lost first or last one would not show at all.
+    """
+    broken = Counter(item.path.parent for item in refused if _is_broken(item))
+    owners: dict[Path, set[str]] = defaultdict(set)
+    for one in series:
+        for path in one.files:
+            owners[path.parent].add(one.series_uid)
+    result = []
+    for one in series:
+        n_broken = sum(broken[folder] for folder in {p.parent for p in one.files} if len(owners[folder]) == 1)
+        if n_broken and one.refusal is None:
+            result.append(replace(one, refusal=refuse("broken-neighbours", f"{n_broken} unreadable file(s) beside it")))
+        else:
+            result.append(one)
+    return result
+
+
+def _is_broken(item: RefusedFile) -> bool:
+    """Whether a file looks like a slice that was damaged: DICOM that cannot be read, or named or empty like one."""
+    code = code_of(item.refusal)
+    if code == "not-dicom":
+        return item.path.suffix.lower() == ".dcm" or (item.path.is_file() and item.path.stat().st_size == 0)
+    return code in ("truncated", "unreadable", "unexpected", "missing-tags")
 
 
 def uid_name(uid: str) -> str:

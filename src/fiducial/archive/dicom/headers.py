@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 TEXTS = (
     "SOPClassUID",
@@ -74,10 +77,11 @@ NUMBERS = (
     "DiffusionBValue",
     "AcquisitionNumber",
     "TriggerTime",
-    "GantryDetectorTilt",
+    "NumberOfSlices",
 )
 VECTORS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 SEQUENCES = ("RadiopharmaceuticalInformationSequence", "ModalityLUTSequence")
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 DOSE_TEXTS = ("RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime")
 DOSE_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
 
@@ -95,6 +99,7 @@ class FileHeader:
     vectors: dict[str, tuple[float, ...]] = field(repr=False)
     doses: tuple[dict[str, Any], ...] = field(repr=False)
     has_modality_lut: bool = False
+    has_pixels: bool = True
 
     def text(self, keyword: str) -> str:
         """A text attribute, "" where it is absent."""
@@ -119,7 +124,7 @@ def read_header(path: Path) -> FileHeader:
     Raises:
         UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
     """
-    dataset = read_dataset(path, stop_before_pixels=True, keywords=(*TEXTS, *LISTS, *NUMBERS, *VECTORS, *SEQUENCES))
+    dataset, has_pixels = _read(path, (*TEXTS, *LISTS, *NUMBERS, *VECTORS, *SEQUENCES), to_pixels=True)
     with quiet_pydicom():
         texts = {keyword: text for keyword in TEXTS if (text := _text(dataset, keyword))}
         if not texts.get("SOPClassUID"):
@@ -137,35 +142,60 @@ def read_header(path: Path) -> FileHeader:
             },
             doses=_doses(dataset),
             has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
+            has_pixels=has_pixels,
         )
 
 
-def read_dataset(path: Path, *, stop_before_pixels: bool = False, keywords: tuple[str, ...] = ()) -> Dataset:
-    """Read a DICOM file that begins as PS3.10 says (128 bytes, then ``DICM``); ``keywords`` empty means everything.
+def read_dataset(path: Path, *, keywords: tuple[str, ...] = ()) -> Dataset:
+    """Read a whole DICOM file that begins as PS3.10 says (128 bytes, then ``DICM``); no ``keywords`` means all.
 
     Raises:
         UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``; the message holds no value of the file.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
+    return _read(path, keywords, to_pixels=False)[0]
+
+
+def _read(path: Path, keywords: tuple[str, ...], *, to_pixels: bool) -> tuple[Dataset, bool]:
+    """The dataset, and whether pixel data were met (only asked for ``to_pixels``, which stops there)."""
+    from pydicom.filereader import read_partial
 
     if not path.is_file():
         raise refuse("not-dicom", "no regular file")
+    met = False
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - the library's signature
+        nonlocal met
+        met = met or tag in PIXEL_TAGS
+        return met
+
     try:
         with path.open("rb") as file:
             start = file.read(132)
-        if len(start) < 132 or start[128:] != b"DICM":
-            raise refuse("not-dicom", "no DICM at byte 128")
-        with quiet_pydicom():
-            dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, specific_tags=list(keywords) or None)
-    except (EOFError, InvalidDicomError) as error:
-        raise refuse("truncated", "the file ends within its header") from error
+            if len(start) < 132 or start[128:] != b"DICM":
+                raise refuse("not-dicom", "no DICM at byte 128")
+            file.seek(0)
+            with quiet_pydicom():
+                stop = at_pixels if to_pixels else None
+                dataset = read_partial(file, stop_when=stop, specific_tags=[*map(tag_of, keywords)] or None)
+    except UnreadableFile:
+        raise
     except OSError as error:
         raise refuse("unreadable", f"{type(error).__name__}: {error.strerror or 'read failed'}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, IndexError, OverflowError) as error:
-        # The library's own message may quote a value of the header: only the kind of error leaves.
+    except EOFError as error:
+        raise refuse("truncated", "the file ends within its header") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
         raise refuse("unreadable", f"the header cannot be parsed ({type(error).__name__})") from error
-    return dataset
+    return dataset, met
+
+
+@cache
+def tag_of(keyword: str) -> BaseTag:
+    """The tag of a keyword."""
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
 
 
 @contextmanager

@@ -73,6 +73,11 @@ def stack_series(series: SeriesFiles) -> Stack:
     if len(headers) == 1:
         raise refuse("single-slice", "one slice")
     spacing = _require_even(headers, along)
+    stated = headers[0].number("NumberOfSlices")
+    if stated is not None and stated > len(headers):
+        raise refuse(
+            "missing-slices", f"{len(headers)} slices, {stated:g} stated by NumberOfSlices, none inside missing"
+        )
     _require_straight(headers, positions, normal, column, spacing)
     y_mm, x_mm = _pixel_spacing(headers[0])
     affine = np.eye(4)
@@ -101,6 +106,10 @@ def _pixel_spacing(header: FileHeader) -> tuple[float, ...]:
 
 def _require_tags(series: SeriesFiles) -> None:
     """Every slice says who, where and how its pixels are stored."""
+    n_files = len(series.headers)
+    n_cut = sum(not header.has_pixels for header in series.headers)
+    if n_cut:
+        raise refuse("truncated", f"{n_cut} of {n_files} files end before their pixel data")
     absent: Counter[str] = Counter()
     for header in series.headers:
         absent.update(k for k in REQUIRED_TEXTS if not header.text(k))
@@ -112,7 +121,6 @@ def _require_tags(series: SeriesFiles) -> None:
         if any(mm <= 0 for mm in _pixel_spacing(header)):
             absent["PixelSpacing > 0"] += 1
     if absent:
-        n_files = len(series.headers)
         raise refuse("missing-tags", ", ".join(f"{k} in {n} of {n_files} files" for k, n in sorted(absent.items())))
 
 

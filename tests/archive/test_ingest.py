@@ -1,0 +1,236 @@
+"""From a hospital's folder or zip to cohort rows, and nothing that names a patient outside `private/`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+
+from fiducial.archive import Pseudonyms, ingest_dicom, private_key, read_image, read_mask, read_subjects
+from fiducial.archive.dicom import DicomHeader, write_series
+from fiducial.archive.pseudonym import Redactor
+from fiducial.archive.rtstruct import write_rtstruct
+from fiducial.errors import IntegrityError, UnreadableFile
+from fiducial.records.image import Image
+from fiducial.records.tables import COHORT, table
+
+KEY = b"a key of thirty-two bytes, no le"
+
+
+@pytest.fixture
+def hospital(tmp_path: Path, ct: Image, header: DicomHeader, make_ct: Callable[..., list[Path]]) -> Path:
+    """One patient's CT in a folder of the patient's name, with two structures; a letter; a damaged file."""
+    root = tmp_path / "source"
+    folder = root / "UNVERWECHSELBAR_Amalia" / header.patient_id / header.study_uid
+    make_ct(folder / "ct")
+    masks = {"GTV": ct.array[0] > 300, "Amalia hot spot": ct.array[0] > 600}
+    write_rtstruct(masks, folder / "rs.dcm", reference=header.reference(ct.geometry, "CT"), header=header)
+    (root / f"letter {header.patient_id}.txt").write_text("Dear colleague")
+    return root
+
+
+def identifiers(header: DicomHeader) -> list[str]:
+    raw = ["Unverwechselbar", "Amalia", header.patient_id, "19560317", "20240511", "101530", "ACC99812", "Elsewhere"]
+    return [*raw, header.study_uid, header.series_uid("CT"), header.frame_uid]
+
+
+def test_image_masks_and_rows(hospital: Path, ct: Image, header: DicomHeader, tmp_path: Path) -> None:
+    made = ingest_dicom(hospital, tmp_path / "cohort", key=KEY, workers=1)
+    image, gtv, spot = made.rows
+    assert [row["role"] for row in made.rows] == ["image", "mask", "mask"]
+    assert (image["modality"], image["unit"], image["site"], image["sex"], image["age"]) == (
+        "CT",
+        "HU",
+        "north",
+        "F",
+        68,
+    )
+    assert (image["scanner"], image["kernel"], image["kvp"]) == ("Phantom Works PW-1", "B30f", 120)
+    assert (gtv["of"], gtv["structure"], gtv["label"], gtv["modality"]) == (image["image"], "GTV", 1, "RTSTRUCT")
+    assert {row["subject"] for row in made.rows} == {Pseudonyms(KEY).subject(header.patient_id)}
+    read = read_image(tmp_path / "cohort" / image["path"])
+    np.testing.assert_array_equal(read.array, ct.array)
+    np.testing.assert_allclose(read.geometry.affine, ct.geometry.affine, atol=1e-5)
+    assert (read.modality, read.unit) == ("CT", "HU")
+    for row, above in ((gtv, 300), (spot, 600)):
+        mask = read_mask(tmp_path / "cohort" / row["path"], label=row["label"])
+        np.testing.assert_array_equal(mask.array, ct.array > above)
+        mask.geometry.require_match(read.geometry)
+    assert len(table([dict(row) for row in made.rows], COHORT)) == 3
+
+
+def test_report_has_one_row_for_each_thing_found(hospital: Path, tmp_path: Path) -> None:
+    made = ingest_dicom(hospital, tmp_path / "cohort", key=KEY, workers=1)
+    assert [(row.modality, row.status, row.n_files) for row in made.report] == [
+        ("", "rejected", 1),
+        ("CT", "accepted", 5),
+        ("RTSTRUCT", "accepted", 1),
+        ("RTSTRUCT", "accepted", 1),
+    ]
+    letter = made.report[0]
+    assert letter.source == f"letter {made.rows[0]['subject']}.txt"
+    assert letter.reason == "not-dicom: no DICM at byte 128"
+    assert all(not Path(row.source).is_absolute() for row in made.report)
+
+
+def test_nothing_that_names_the_patient_leaves_private(
+    hospital: Path, header: DicomHeader, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "cohort"
+    made = ingest_dicom(hospital, out, key=KEY, workers=1)
+    seen = repr(made.rows) + repr(made.report) + repr(made)
+    captured = capfd.readouterr()
+    seen += captured.out + captured.err
+    for path in out.rglob("*"):
+        if path.is_file() and "private" not in path.relative_to(out).parts:
+            seen += path.name + (read_bytes(path)).decode("latin-1")
+    for secret in identifiers(header):
+        assert secret.lower() not in seen.lower(), secret
+    private = (out / "private" / "manifest.json").read_text()
+    assert header.patient_id in private
+    assert "UNVERWECHSELBAR_Amalia" in private
+
+
+def read_bytes(path: Path) -> bytes:
+    import gzip
+
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def test_private_folder_is_for_its_owner_alone(hospital: Path, header: DicomHeader, tmp_path: Path) -> None:
+    out = tmp_path / "cohort"
+    made = ingest_dicom(hospital, out, key=private_key(out), workers=1)
+    assert (out / "private").stat().st_mode & 0o077 == 0
+    assert {path.stat().st_mode & 0o077 for path in (out / "private").iterdir()} == {0}
+    assert read_subjects(out) == made.subjects == {header.patient_id: made.rows[0]["subject"]}
+    assert read_subjects(tmp_path) == {}
+
+
+def test_zip_gives_what_its_folder_gives(hospital: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for path in hospital.rglob("*"):
+            archive.write(path, path.relative_to(hospital))
+    folder = ingest_dicom(hospital, tmp_path / "a", key=KEY, workers=1)
+    zipped = ingest_dicom(tmp_path / "export.zip", tmp_path / "b", key=KEY, workers=1)
+    assert repr(zipped.rows) == repr(folder.rows)
+    assert zipped.report == folder.report
+    assert {path.name for path in (tmp_path / "b" / "private").iterdir()} == {
+        "failures.json",
+        "manifest.json",
+        "subjects.json",
+    }
+
+
+def test_refused_zip_leaves_no_identifier(hospital: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        for path in hospital.rglob("*"):
+            archive.write(path, path.relative_to(hospital))
+        archive.writestr("../../escape", "x")
+    with pytest.raises(UnreadableFile, match="zip-path"):
+        ingest_dicom(tmp_path / "bad.zip", tmp_path / "cohort", key=KEY, workers=1)
+    assert [path for path in (tmp_path / "cohort").rglob("*") if path.is_file()] == []
+
+
+def test_worker_processes_give_the_same(hospital: Path, tmp_path: Path) -> None:
+    one = ingest_dicom(hospital, tmp_path / "a", key=KEY, workers=1)
+    two = ingest_dicom(hospital, tmp_path / "b", key=KEY, workers=2)
+    assert repr(one.rows) == repr(two.rows)
+    assert one.report == two.report
+    for row in one.rows:
+        assert (tmp_path / "a" / row["path"]).read_bytes() == (tmp_path / "b" / row["path"]).read_bytes()
+
+
+def test_structure_names_may_hold_the_patients_name(hospital: Path, tmp_path: Path) -> None:
+    made = ingest_dicom(hospital, tmp_path / "cohort", key=KEY, workers=1)
+    assert made.rows[2]["structure"] == "patient hot spot"
+    assert made.rows[2]["image"].endswith("-patient-hot-spot")
+
+
+def test_two_series_of_one_study_share_visit_and_exam(ct: Image, header: DicomHeader, tmp_path: Path) -> None:
+    write_series(ct, tmp_path / "s" / "1", header)
+    write_series(ct, tmp_path / "s" / "2", replace(header, series_number=2))
+    write_series(ct, tmp_path / "s" / "3", replace(header, study_date="20250101"))
+    rows = pd.DataFrame(ingest_dicom(tmp_path / "s", tmp_path / "c", key=KEY, workers=1).rows)
+    assert (rows["image"].nunique(), rows["visit"].nunique(), rows["exam"].nunique(), rows["subject"].nunique()) == (
+        3,
+        2,
+        2,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "birth", "years"),
+    [
+        ("068Y", "", 68),
+        ("006M", "", 0.5),
+        ("097Y", "", 90),
+        ("", "19560512", 67),  # the day before the birthday
+        ("", "19560511", 68),
+        ("", "19300101", 90),
+        ("", "", np.nan),
+        ("old", "1956", np.nan),
+    ],
+)
+def test_age(age: str, birth: str, years: float, make_ct: Callable[..., list[Path]], tmp_path: Path) -> None:
+    def change(dataset: pydicom.Dataset, index: int) -> None:
+        dataset.add_new("PatientAge", "LO", age)
+        dataset.add_new("PatientBirthDate", "LO", birth)
+
+    make_ct(tmp_path / "s", change)
+    row = ingest_dicom(tmp_path / "s", tmp_path / "c", key=KEY, workers=1).rows[0]
+    np.testing.assert_equal(row["age"], float(years))
+
+
+def test_institution_becomes_a_pseudonym_where_no_site_is_stated(
+    ct: Image, header: DicomHeader, tmp_path: Path
+) -> None:
+    write_series(ct, tmp_path / "s", replace(header, site=""))
+    (row,) = ingest_dicom(tmp_path / "s", tmp_path / "c", key=KEY, workers=1).rows
+    assert row["site"] == Pseudonyms(KEY).of("hospital", "Saint Elsewhere")
+
+
+def test_pseudonyms_depend_on_key_and_kind_and_nothing_else() -> None:
+    names = Pseudonyms(KEY)
+    assert names.subject("A") == names.subject(" A ") == Pseudonyms(KEY).subject("A")
+    assert len({names.subject("A"), names.subject("B"), names.of("study", "A"), Pseudonyms(b"other").subject("A")}) == 4
+    assert names.of("study", "") == ""
+    assert KEY.decode() not in repr(names)
+    assert len({names.subject(str(n)) for n in range(20_000)}) == 20_000
+
+
+def test_key_is_drawn_once_and_checked(tmp_path: Path) -> None:
+    key = private_key(tmp_path)
+    assert len(key) == 32
+    assert private_key(tmp_path) == key
+    assert private_key(tmp_path / "other") != key
+    (tmp_path / "private" / "key").write_text("secret")
+    with pytest.raises(IntegrityError, match="no pseudonym key"):
+        private_key(tmp_path)
+
+
+def test_redactor_finds_identifiers_but_not_inside_words() -> None:
+    redact = Redactor({"7": "p7", "Anna": "pa", "QX-7781-ZW": "pq"})
+    assert redact("7/17/x7.dcm") == "p7/17/x7.dcm"
+    assert redact("scans/ANNA_ct/Annabel.dcm") == "scans/pa_ct/Annabel.dcm"
+    assert redact("aqx-7781-zwb/1.dcm") == "apqb/1.dcm"
+
+
+def test_ingesting_again_gives_the_same_files(hospital: Path, tmp_path: Path) -> None:
+    first = ingest_dicom(hospital, tmp_path / "a", key=KEY, workers=1)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "a").rglob("*.nii.gz")}
+    assert repr(ingest_dicom(hospital, tmp_path / "a", key=KEY, workers=1).rows) == repr(first.rows)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "a").rglob("*.nii.gz")} == before
+    assert json.loads((tmp_path / "a" / "private" / "failures.json").read_text()) == []
+
+
+def test_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="no-such-file"):
+        ingest_dicom(tmp_path / "nowhere", tmp_path / "out", key=KEY)

@@ -1,0 +1,80 @@
+"""Archives that nobody vouches for."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fiducial.archive.unpack import ZipLimits, unpack_zip
+from fiducial.errors import UnreadableFile
+
+
+def make(path: Path, entries: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_files_come_out_as_they_went_in(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"x/1.dcm": b"one", "x/y/2.dcm": b"two", "empty/": b""})
+    assert unpack_zip(source, tmp_path / "out") == 2
+    assert (tmp_path / "out/x/1.dcm").read_bytes() == b"one"
+    assert (tmp_path / "out/x/y/2.dcm").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize(
+    "name", ["../up.dcm", "a/../../up.dcm", "/etc/absolute.dcm", "C:/drive.dcm", "..\\up.dcm", "C:\\drive.dcm"]
+)
+def test_paths_that_leave_the_folder(name: str, tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"good.dcm": b"x", name: b"y"})
+    with pytest.raises(UnreadableFile, match="zip-path: entry 2"):
+        unpack_zip(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert {path.name for path in tmp_path.rglob("*")} == {"a.zip"}
+
+
+def test_two_entries_at_one_place(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"A.dcm": b"x", "a.DCM": b"y"})
+    with pytest.raises(UnreadableFile, match="named twice"):
+        unpack_zip(source, tmp_path / "out")
+
+
+def test_bomb_by_declared_size(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"zeros": bytes(5_000_000)})
+    assert source.stat().st_size < 10_000
+    with pytest.raises(UnreadableFile, match="zip-too-large: 5,000,000 bytes, at most 1,000,000"):
+        unpack_zip(source, tmp_path / "out", limits=ZipLimits(max_bytes=1_000_000))
+    with pytest.raises(UnreadableFile, match="times its size"):
+        unpack_zip(source, tmp_path / "out", limits=ZipLimits(ratio_from_bytes=1_000_000))
+
+
+def test_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
+    """The directory declares 100 bytes; the entry holds five million."""
+    source = make(tmp_path / "a.zip", {"zeros": bytes(5_000_000)})
+    content = source.read_bytes()
+    source.write_bytes(content.replace(struct.pack("<I", 5_000_000), struct.pack("<I", 100)))
+    with pytest.raises(UnreadableFile, match=r"zip-too-large|zip-unreadable"):
+        unpack_zip(source, tmp_path / "out", limits=ZipLimits(max_bytes=1_000_000))
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path != source) == 0
+
+
+def test_damaged_archive_leaves_nothing_but_what_was_there(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"1.dcm": b"one" * 1000, "2.dcm": b"two" * 1000})
+    content = bytearray(source.read_bytes())
+    content[content.index(b"2.dcm") + 8] ^= 0xFF
+    source.write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UnreadableFile, match="zip-unreadable"):
+        unpack_zip(source, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_cut_archive(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.zip", {"1.dcm": b"one" * 1000})
+    source.write_bytes(source.read_bytes()[:-30])
+    with pytest.raises(UnreadableFile, match="zip-unreadable"):
+        unpack_zip(source, tmp_path / "out")
