@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fiducial.audit import AuditInput, AuditSettings, audit, vendor_input
+from fiducial.errors import TableError
 from fiducial.phantom.vendor import Defect, Vendor, vendor_table
 
 
@@ -40,8 +41,14 @@ def test_an_image_in_two_parts_is_refused(clean: AuditInput) -> None:
     rows = clean.predictions.copy()
     image = rows.loc[rows["split"] == "calibration", "image"].iloc[0]
     rows.loc[rows.index[rows["split"] == "test"][0], ["image", "fold"]] = [image, "1"]
-    with pytest.raises(Exception, match=f"image {image!r} has two answers"):
+    with pytest.raises(TableError, match=f"image {image!r} has two answers"):
         audit(replace(clean, predictions=rows))
+
+
+def test_predictions_and_attributes_that_disagree_on_the_part_are_refused(clean: AuditInput) -> None:
+    moved = clean.attributes.assign(split="train")
+    with pytest.raises(TableError, match="is in calibration here and in train in the attributes"):
+        audit(replace(clean, attributes=moved))
 
 
 def test_leaks_of_the_cohort_check_are_told_by_kind(clean: AuditInput) -> None:
