@@ -2,10 +2,11 @@
 
     python benchmarks/01_segmentation_metrics.py [--out FILE.json] [--repeats 5]
 
-Both are timed in one process on one thread, best of the repeats. Three predictions are measured: *good* (edges
-off by one or two voxels), *poor* (shifted by many voxels, with a false island far away) and *thick slices* (good, with a spacing
-of 0.8 x 0.8 x 3 mm). MONAI's symmetric surface distance pools both directions, ours (MASD) averages the two directed
-means, so values are compared with the mean of MONAI's two directed distances; the timing takes its one symmetric call.
+Both are timed in one process on one thread, best of the repeats. Three predictions are measured: *good* (edges off by
+one or two voxels), *poor* (shifted by many voxels, with a false island far away) and *thick slices* (good, with a
+spacing of 0.8 x 0.8 x 3 mm). MONAI's symmetric surface distance pools both directions, ours (MASD) averages the two
+directed means, so values are compared with the mean of MONAI's two directed distances; the timing takes its one
+symmetric call.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ def label_maps(kind: str) -> tuple[np.ndarray, np.ndarray]:
     maps = []
     for noise in bumps:
         shift = 9 if kind == "poor" and maps else 0
-        noise *= 0.04 / noise.std()
+        bump = noise * 0.04 / noise.std()
         array = np.zeros(SHAPE, dtype=np.uint8)
         for label, (centre, radii) in enumerate(zip(CENTRES, RADII, strict=True), start=1):
             r = np.sqrt(sum(((g - c - shift) / q) ** 2 for g, c, q in zip(grid, centre, radii, strict=True)))
-            array[(r + noise < 1) & (array == 0)] = label
+            array[(r + bump < 1) & (array == 0)] = label
         maps.append(array)
     truth, prediction = maps
     if kind == "poor":
@@ -128,7 +129,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = [measure(kind, given.repeats) for kind in ("good", "poor", "thick slices")]
-    print(f"{'case':14}{'mean Dice':>10}{'HD95 mm':>9}{'fiducial s':>12}{'MONAI s':>9}{'faster':>8}  largest difference")
+    print(
+        f"{'case':14}{'mean Dice':>10}{'HD95 mm':>9}{'fiducial s':>12}{'MONAI s':>9}{'faster':>8}  largest difference"
+    )
     for row in rows:
         apart = ", ".join(f"{k} {v:.1e}" for k, v in row["largest_difference"].items())
         print(
