@@ -58,7 +58,7 @@ def images_of(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def attribute_columns(cohort: pd.DataFrame) -> list[str]:
-    """Columns beyond the schema (attributes and labels), and the schema's own that may be one: site, modality, label."""
+    """Columns beyond the schema (attributes and labels), and the schema's own that vary: site, modality, label."""
     images = images_of(cohort)
     own = [name for name in ("site", "modality") if (images[name] != "").any()]
     own += ["label"] if images["label"].nunique() > 1 else []
