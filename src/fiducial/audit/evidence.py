@@ -20,8 +20,8 @@ SCHEMA = 1
 PERSONS_UNKNOWN = "by image; persons unknown: intervals may be too narrow"
 
 DELONG = "DeLong, DeLong and Clarke-Pearson, Biometrics 1988; clusters: Obuchowski, Biometrics 1997"
-WILSON = "Wilson, JASA 1927; clusters: Rao and Scott, Biometrics 1992"
-BOOTSTRAP = "Field and Welsh, JRSS B 2007 (bootstrap of clusters)"
+WILSON = "Wilson, JASA 1927; clusters: Korn and Graubard, Survey Methodology 1998"
+BOOTSTRAP = "bootstrap: Davison and Hinkley 1997; clusters: Field and Welsh, JRSS B 2007"
 BRIER = "Brier, Monthly Weather Review 1950"
 ECE = "Naeini, Cooper and Hauskrecht, AAAI 2015"
 COX = "Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ORDER = tuple(name for name, metric in METRICS.items() if metric.per_case)
 BOUNDED = ("dice", "iou", "nsd")
+DISTANCES = ("hd95", "masd")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def location(column: CaseColumn, statistic: str, settings: AuditSettings) -> Int
     from fiducial.maths.intervals import mean_interval, median_interval
 
     function = median_interval if statistic == "median" else mean_interval
-    return function(
+    found = function(
         column.value,
         subject=column.subject,
         level=settings.level,
@@ -121,6 +122,8 @@ def location(column: CaseColumn, statistic: str, settings: AuditSettings) -> Int
         seed=settings.seed,
         bounds=column.bounds,
     )
+    # A distance has no largest value, so it has no bounds to give; it is never negative, though.
+    return replace(found, low=max(0.0, found.low)) if column.metric in DISTANCES and found.low < 0 else found
 
 
 def _column(given: AuditInput, target: str, item: str, metric: str, part: str, rows: pd.DataFrame) -> CaseColumn:

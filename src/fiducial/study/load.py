@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from fiducial.errors import StudyError
-from fiducial.study.model import Study
+from fiducial.study.model import IllegalWordError, Study
 from fiducial.study.vocabulary import did_you_mean
 
 _WHOLE_STUDY = "study file"
@@ -70,16 +70,17 @@ def _refusal(error: ValidationError, text: str, source: Path) -> StudyError:
     return StudyError(given, where=where, legal=legal, action=action)
 
 
-def _told(problem: ErrorDetails) -> tuple[str, str, str]:
+def _told(problem: Mapping[str, Any]) -> tuple[str, str, str]:
     """What is wrong, what is legal, what to do."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         key, legal = str(problem["loc"][-1]), _legal_keys(problem["loc"][:-1])
         close = did_you_mean(key, legal)
         return f"unknown {'table' if isinstance(problem['input'], dict) else 'key'} {key!r}", ", ".join(legal), close
-    if kind == "not_legal":
-        close = f"did you mean {context['nearest']!r}?" if context["nearest"] else ""
-        return f"{context['word']} is not {context['what']}", str(context["legal"]) or "(none is declared)", close
+    error = context.get("error")
+    if isinstance(error, IllegalWordError):
+        close = f"did you mean {error.nearest!r}?" if error.nearest else ""
+        return error.given, ", ".join(error.legal) or "(none is declared)", close
     if kind == "missing":
         return "is missing", "", "add it"
     if kind == "literal_error":
@@ -87,7 +88,7 @@ def _told(problem: ErrorDetails) -> tuple[str, str, str]:
         words = re.findall(r"'([^']*)'", legal_text)
         return f"{problem['input']!r} is not legal", legal_text, did_you_mean(str(problem["input"]), words)
     if kind == "value_error":
-        return str(context["error"]), "", ""
+        return str(error), "", ""
     return f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}", "", ""
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from fiducial.errors import StudyError
 from fiducial.models import MODEL_TASKS
@@ -20,19 +19,18 @@ from fiducial.tasks import TASKS
 _POINT_RULES = ("sensitivity", "specificity", "youden", "threshold")
 
 
-def illegal(word: str, what: str, legal: tuple[str, ...]) -> PydanticCustomError:
-    """The error for a word outside a closed vocabulary; the loader turns its context into the message."""
-    return PydanticCustomError(
-        "not_legal",
-        "{word} is not {what}",
-        {"word": repr(word), "what": what, "legal": ", ".join(legal), "nearest": nearest(word, legal)},
-    )
+class IllegalWordError(ValueError):
+    """A word outside a closed vocabulary; the loader turns it into the message."""
+
+    def __init__(self, word: str, what: str, legal: tuple[str, ...]) -> None:
+        super().__init__(f"{word!r} is not {what}; legal: {', '.join(legal)}")
+        self.given, self.legal, self.nearest = f"{word!r} is not {what}", legal, nearest(word, legal)
 
 
 def _word(what: str, legal: tuple[str, ...]) -> AfterValidator:
     def check(word: str) -> str:
         if word not in legal:
-            raise illegal(word, what, legal)
+            raise IllegalWordError(word, what, legal)
         return word
 
     return AfterValidator(check)
@@ -244,10 +242,10 @@ class Study(_Frozen):
         for name in self.data.attributes:
             column = name.removesuffix(BAND_SUFFIX)
             if name.endswith(BAND_SUFFIX) and self.data.bands and column not in self.data.bands:
-                raise illegal(column, "banded (data.bands)", tuple(self.data.bands))
+                raise IllegalWordError(column, "banded (data.bands)", tuple(self.data.bands))
         models = MODEL_TASKS.get(self.task.kind, ())
         if self.train.model and self.train.model not in models:
-            raise illegal(self.train.model, f"a model for {self.task.kind} (train.model)", models)
+            raise IllegalWordError(self.train.model, f"a model for {self.task.kind} (train.model)", models)
         for number, criterion in enumerate(self.accept, start=1):
             self._check_criterion(criterion, METRICS[criterion.metric], f"accept {number}")
         return self
@@ -256,12 +254,12 @@ class Study(_Frozen):
         """A criterion against task, targets, attributes and operating point."""
         if metric.family != self.task.kind:
             of_kind = tuple(m.name for m in METRICS.values() if m.family == self.task.kind)
-            raise illegal(metric.name, f"a metric of {self.task.kind} ({where})", of_kind)
+            raise IllegalWordError(metric.name, f"a metric of {self.task.kind} ({where})", of_kind)
         if criterion.target and criterion.target not in self.task.targets:
-            raise illegal(criterion.target, f"a target of this study ({where})", self.task.targets)
+            raise IllegalWordError(criterion.target, f"a target of this study ({where})", self.task.targets)
         for name in criterion.parsed_group.attributes:
             if name not in self.data.attributes:
-                raise illegal(name, f"an attribute of this study ({where}, group)", self.data.attributes)
+                raise IllegalWordError(name, f"an attribute of this study ({where}, group)", self.data.attributes)
         if metric.needs_point and self.operating_point is None:
             raise ValueError(
                 f"{where}: {metric.name} exists only at a threshold; add [operating_point] "
