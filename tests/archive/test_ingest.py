@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ KEY = b"a key of thirty-two bytes, no le"
 def hospital(tmp_path: Path, ct: Image, header: DicomHeader, make_ct: Callable[..., list[Path]]) -> Path:
     """One patient's CT in a folder of the patient's name, with two structures; a letter; a damaged file."""
     root = tmp_path / "source"
-    folder = root / "UNVERWECHSELBAR_Amalia" / header.patient_id / header.study_uid
+    folder = root / "UNVERWECHSELBAR_Amalia" / f"{header.patient_id} {header.study_date}" / header.study_uid
     make_ct(folder / "ct")
     masks = {"GTV": ct.array[0] > 300, "Amalia hot spot": ct.array[0] > 600}
     write_rtstruct(masks, folder / "rs.dcm", reference=header.reference(ct.geometry, "CT"), header=header)
@@ -234,3 +236,27 @@ def test_ingesting_again_gives_the_same_files(hospital: Path, tmp_path: Path) ->
 def test_source_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="no-such-file"):
         ingest_dicom(tmp_path / "nowhere", tmp_path / "out", key=KEY)
+
+
+def test_header_chunk_whose_worker_died_is_read_file_by_file(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fiducial.compute import Failure, MapResult, map_cases
+
+    module = importlib.import_module("fiducial.archive.dicom.discover")
+
+    def dying(function: Any, cases: dict[str, Any], **options: Any) -> MapResult:
+        if function is module.scan:
+            return MapResult({}, tuple(Failure(key, "WorkerDied", "killed") for key in cases))
+        alone = map_cases(function, cases, workers=1)
+        dead = next(key for key in cases if key.endswith("slice-0003.dcm"))
+        kept = {key: found for key, found in alone.results.items() if key != dead}
+        return MapResult(kept, (Failure(dead, "WorkerDied", "killed"),))
+
+    monkeypatch.setattr(module, "map_cases", dying)
+    found = module.discover(hospital, workers=1)
+    assert [item.path.name for item in found.refused if item.refusal.given == "unexpected: WorkerDied"] == [
+        "slice-0003.dcm"
+    ]
+    # The file that killed its reader is probably a slice: its series is not taken without it.
+    assert str(found.series[0].refusal).startswith("broken-neighbours: 1 unreadable file(s) beside it")

@@ -434,3 +434,8 @@ def test_exact_copies_are_repaired_and_said(tmp_path: Path) -> None:
     assert (row.status, row.n_files) == ("repaired", 7)
     assert row.reason == "exact-copies: 2 file(s) that repeat another byte for byte left out"
     np.testing.assert_array_equal(read_image(tmp_path / "out" / made.rows[0]["path"]).array, image().array)
+
+
+def test_every_code_is_in_the_documentation(root: Path) -> None:
+    page = (root / "docs" / "how-to" / "ingest-dicom.md").read_text()
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", page.partition("## Reasons")[2])) == {*REFUSALS, "exact-copies"}

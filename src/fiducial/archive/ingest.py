@@ -202,7 +202,8 @@ def _replacements(found: Discovery, names: Pseudonyms) -> dict[str, str]:
         subject = names.subject(header.text("PatientID")) if header.text("PatientID") else "unknown"
         for form in identifiers(header, subject):
             replacements.setdefault(form, subject)
-        replacements.setdefault(header.text("AccessionNumber"), "accession")
+        for keyword, word in (("AccessionNumber", "accession"), ("StudyDate", "date"), ("PatientBirthDate", "birth")):
+            replacements.setdefault(header.text(keyword), word)
         for keyword, kind in (("StudyInstanceUID", "visit"), ("SeriesInstanceUID", "series")):
             replacements[header.text(keyword)] = names.of(kind, header.text(keyword))
         replacements[header.text("PatientID")] = subject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +60,18 @@ def write_series(image: Image, folder: str | Path, header: DicomHeader) -> list[
     image.require_finite("image to write as DICOM")
     frame = slice_frame(image.geometry)
     stored, slopes = _stored(image, header)
+    # Slice by slice in memory, rows before columns, as the files hold them.
+    stored = np.ascontiguousarray(stored.transpose(2, 1, 0).astype(stored.dtype.newbyteorder("<"), copy=False))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     series = _Series(image, header, frame, stored, slopes)
     staging = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
     try:
-        contents = series.encoded()
-        for name, content in contents:
+        names = []
+        for name, content in series.encoded():
             (staging / name).write_bytes(content)
-        written = [(staging / name).replace(folder / name) for name, _ in contents]
+            names.append(name)
+        written = [(staging / name).replace(folder / name) for name in names]
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return written
@@ -85,7 +89,10 @@ def _stored(image: Image, header: DicomHeader) -> tuple[NDArray[Any], NDArray[np
         # The slope is written as decimal text of 16 characters: divide by exactly what the reader will multiply with.
         slopes = np.array([float(_decimal(p / INT16.max)) if p > 0 else 1.0 for p in peak])
         return np.clip(np.rint(becquerel / slopes), 0, INT16.max).astype(np.int16), slopes
-    whole = np.rint(values).astype(np.int64) - (CT_INTERCEPT if image.modality == "CT" else 0)
+    rounded = values if values.dtype.kind in "iu" else np.rint(values)
+    if rounded.size and max(abs(float(rounded.min())), abs(float(rounded.max()))) > 2**30:
+        raise VoxelError(f"values from {rounded.min()} to {rounded.max()}", legal="values that fit 16 bits")
+    whole = rounded.astype(np.int32) - (CT_INTERCEPT if image.modality == "CT" else 0)
     low, high = int(whole.min(initial=0)), int(whole.max(initial=0))
     dtype = np.uint16 if image.modality == "MR" and low >= 0 else np.int16
     if low < np.iinfo(dtype).min or high > np.iinfo(dtype).max:
@@ -121,14 +128,13 @@ class _Series:
         self.rescaled = image.modality in ("CT", "PT")
         self.normal = np.cross(frame.row, frame.column)
 
-    def encoded(self) -> list[tuple[str, bytes]]:
+    def encoded(self) -> Iterator[tuple[str, bytes]]:
         """File name and content of each slice, in array order of z."""
         from pydicom.tag import Tag
 
         tags = [Tag(keyword) for keyword in VARYING]
         segments = _segments(self.shared, [int(tag) for tag in tags])
         place = {z: number for number, z in enumerate(self.frame.order, start=1)}
-        contents = []
         for z in range(len(self.reference.sop_uids)):
             own = self._own(z, place[z])
             body = b"".join(
@@ -136,8 +142,7 @@ class _Series:
                 for keyword, segment in zip(("", *VARYING), segments, strict=True)
             )
             head = file_head(self.reference.sop_class, self.reference.sop_uids[z])
-            contents.append((f"slice-{place[z]:04d}.dcm", head + body))
-        return contents
+            yield f"slice-{place[z]:04d}.dcm", head + body
 
     def _own(self, z: int, number: int) -> Dataset:
         """What only slice ``z`` says."""
@@ -153,8 +158,7 @@ class _Series:
             own.RescaleSlope = _decimal(self.slopes[z])
         if self.pet:
             own.ImageIndex = number
-        plane = np.ascontiguousarray(self.stored[:, :, z].T)
-        pixels = plane.astype(plane.dtype.newbyteorder("<")).tobytes()
+        pixels = self.stored[z].tobytes()
         own.add_new("PixelData", "OW", pixels + b"\0" * (len(pixels) % 2))
         return own
 
