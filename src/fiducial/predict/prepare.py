@@ -5,6 +5,7 @@ Training, prediction and serving all call `prepare`; nothing else reorients, res
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,7 @@ def cut_box(voxels: NDArray[np.float32], centre: Sequence[float], size: Triple) 
 
     Returns the box and the index of its first voxel (negative where it begins outside).
     """
-    start = [round(float(c) - n / 2) for c, n in zip(centre, size, strict=True)]
+    start = [math.floor(float(c) - n / 2 + 0.5) for c, n in zip(centre, size, strict=True)]
     index = [
         np.clip(np.arange(s, s + n), 0, total - 1) for s, n, total in zip(start, size, voxels.shape[1:], strict=True)
     ]

@@ -75,7 +75,7 @@ def load_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
     state.average.load_state_dict(_without_prefix("average", tensors))
     state.best = _without_prefix("best", tensors)
     saved = state.optimizer.state_dict()
-    for index in range(len(saved["param_groups"][0]["params"])):
+    for index in (i for group in saved["param_groups"] for i in group["params"]):
         values = _without_prefix(f"optimizer.{index}", tensors)
         if values:
             saved["state"][index] = values
