@@ -24,7 +24,7 @@ _PLANES = ("sagittal", "coronal", "axial")
 # Letters of each plane as (left, right, top, bottom): x runs to the Right, y to the Anterior, z to the Superior.
 _LETTERS = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
-_SMALLEST_FIELD_MM = 50.0
+_SMALLEST_FIELD_MM = 60.0
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def draw_planes(
         places = np.argwhere(focus)
         middle = [int(v) for v in np.round(places.mean(axis=0))]
         extent = (places.max(axis=0) - places.min(axis=0) + 1) * np.array(view.spacing_mm)
-        side = max(2.2 * float(extent.max()), _SMALLEST_FIELD_MM)
+        side = max(3.0 * float(extent.max()), _SMALLEST_FIELD_MM)
     boxes = {2: (0.0, 0.0, 0.664, 1.0), 1: (0.67, 0.504, 0.33, 0.496), 0: (0.67, 0.0, 0.33, 0.496)}
     for axis, box in boxes.items():
         centre = None if side is None else (_centre(view, voxels.shape[1:], middle, axis), side)
@@ -207,7 +207,7 @@ def _centre(view: View, shape: Sequence[int], middle: Sequence[int], axis: int) 
 def _field(
     masks: Sequence[NDArray[np.bool_]], shape: tuple[int, ...], pixel_mm: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Left, right, top, bottom in mm of a square around all masks (at least 50 mm), inside the slice where it fits."""
+    """Left, right, top, bottom in mm of a square around all masks (at least 60 mm), inside the slice where it fits."""
     height, width = shape[0] * pixel_mm[0], shape[1] * pixel_mm[1]
     union = np.zeros(shape[:2], dtype=bool)
     for mask in masks:

@@ -48,7 +48,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "calibration_slope": (
         "Calibration slope and intercept",
         "How the scores relate to observed frequencies. Slope 1 and intercept 0 are ideal. A slope below 1 means that "
-        "scores are too extreme; a positive intercept means that risk is underestimated overall.",
+        "scores are too extreme; a positive intercept means that risk is underestimated overall. Calibration in the large is that same overall "
+        "error alone, with the slope held at 1. Recalibrated: after a correction that was learnt on the calibration part.",
     ),
     "ece": ("Calibration error (ECE)", "The average distance between predicted probability and observed frequency."),
     "brier": (
@@ -83,7 +84,7 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
 }
 ALWAYS = ("interval", "clustered", "verdict", "parts")
-_OWNERS = {"npv": "ppv", "calibration_intercept": "calibration_slope"}
+_OWNERS = {"npv": "ppv", "calibration_intercept": "calibration_slope", "calibration_in_the_large": "calibration_slope"}
 
 
 def entry_of(metric: str) -> str:

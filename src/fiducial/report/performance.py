@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import rows, wording
-from fiducial.report.blocks import Beside, Block, Cell, Column, Figures, Heading, Pictures, Section, Table, Text
+from fiducial.report.blocks import Beside, Block, Cell, Column, Figures, Fold, Heading, Pictures, Section, Table, Text
 from fiducial.report.figures import groups as group_figures
 from fiducial.report.figures import scores
 from fiducial.report.figures.svg import Drawing
@@ -18,10 +18,8 @@ from fiducial.report.rows import Row
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_CALIBRATION = (
-    "No calibration part: no operating point was fitted. Threshold figures, if there are any, use a threshold that was "
-    "given from outside."
-)
+NO_CALIBRATION = "No calibration part and no stated threshold: there is no operating point, and no rate at one."
+_DRAWN = ("sensitivity", "specificity", "ppv", "npv")
 _METRIC_COLUMNS = (Column("Metric"), Column("Target"), Column("Value", numeric=True), Column("Interval", numeric=True), Column("n"))
 
 
@@ -65,10 +63,19 @@ def discrimination(given: ReportInput, found: Sequence[Row]) -> Section | None:
         return None
     drawings = []
     for place, name in enumerate(names):
+        labels = {
+            str(row["split"]): f"AUC {wording.value_text(row)} {wording.interval_text(row)}"
+            for row in rows.whole(found, ("auc",), splits=("test", "", "calibration"))
+            if wording.target_text(row) == name
+        }
         drawing = scores.roc(
-            curve_rows(given.curves, "roc", name), prefix=f"roc{place}", target=name, points=_points(found, name)
+            curve_rows(given.curves, "roc", name),
+            prefix=f"roc{place}",
+            target=name,
+            points=_points(found, name),
+            labels=labels,
         )
-        text = f"{_named('ROC curve', name)}. The band, where drawn, is the interval; the open mark is the operating point."
+        text = f"{_named('ROC curve', name)}. Open marks: the operating point on each part."
         drawings.append(Drawing(drawing.svg, text, drawing.title))
     tables = [metric_table(aucs)] if aucs else []
     blocks = _figures_with(drawings, tables) if drawings else [Text("No ROC curve was stored.", "missing"), *tables]
@@ -94,7 +101,7 @@ def _points(found: Sequence[Row], target: str) -> list[dict[str, Any]]:
         pair = {
             row["metric"]: row["value"]
             for row in rows.whole(found, ("sensitivity", "specificity"), splits=(split,))
-            if row["target"] == target and not row["item"] and not wording.is_missing(row["value"])
+            if wording.target_text(row) == target and not wording.is_missing(row["value"])
         }
         if len(pair) == 2:
             name = f"operating point, {split}" if split else "operating point"
@@ -105,6 +112,7 @@ def _points(found: Sequence[Row], target: str) -> list[dict[str, Any]]:
 def calibration(given: ReportInput, found: Sequence[Row]) -> Section | None:
     """Reliability diagrams with histograms, slope, intercept, ECE, Brier."""
     figures = rows.whole(found, rows.CALIBRATION, splits=("test", "", "calibration"))
+    figures += rows.whole(found, rows.CALIBRATION, condition=rows.RECALIBRATED)
     names = curve_targets(given.curves, "reliability")
     if not figures and not names:
         return None
@@ -129,33 +137,50 @@ def calibration(given: ReportInput, found: Sequence[Row]) -> Section | None:
 
 def _by_part(found: Sequence[Row]) -> Table:
     """Figures with one column a part, so that a shift between the parts is seen in one line."""
-    parts = [part for part in ("calibration", "test", "") if any(row["split"] == part for row in found)]
-    keys = dict.fromkeys((str(r["target"]), str(r["item"]), str(r["metric"])) for r in found)
-    several = len({key[:2] for key in keys}) > 1
+    parts = [part for part in _PARTS if any(_part(row) == part for row in found)]
+    keys = dict.fromkeys((wording.target_text(r), str(r["metric"])) for r in found)
+    several = len({target for target, _ in keys}) > 1
     lines = []
-    for target, item, name in keys:
-        chosen = {r["split"]: r for r in found if (r["target"], r["item"], r["metric"]) == (target, item, name)}
-        any_row = next(iter(chosen.values()))
+    for target, name in keys:
+        chosen = {_part(r): r for r in found if (wording.target_text(r), r["metric"]) == (target, name)}
         key = entry_of(name)
         line = [Cell(wording.metric(name).label, href=f"#term-{key}" if key else "")]
-        if several:
-            line.append(Cell(wording.target_text(any_row) or "all"))
-        for part in parts:
-            row = chosen.get(part)
-            line.append(
-                Cell(wording.MISSING)
-                if row is None
-                else Cell(wording.value_text(row), _small(row), strong=part in rows.AUDITED)
-            )
-        lines.append(line)
-    sizes = {
-        part: max((int(r["n_images"] or r["n_subjects"]) for r in found if r["split"] == part), default=0) for part in parts
-    }
+        line += [Cell(target or "all")] if several else []
+        lines.append([*line, *(_part_cell(chosen.get(part), chosen, part) for part in parts)])
     columns = [Column("Metric"), *([Column("Target")] if several else [])]
     for part in parts:
-        name = f"{wording.plain(part)} part" if part else "All"
-        columns.append(Column(f"{name} (n = {wording.count(sizes[part])})" if sizes[part] else name, numeric=True))
+        n = max((_n(row) for row in found if _part(row) == part), default=0)
+        name = _PARTS[part]
+        columns.append(Column(f"{name} (n = {wording.count(n)})" if n else name, numeric=True))
     return Table(columns, lines, kind="parts")
+
+
+_PARTS = {
+    ("calibration", "clean"): "Calibration part",
+    ("test", "clean"): "Test part",
+    ("", "clean"): "All",
+    ("test", rows.RECALIBRATED): "Test part, recalibrated",
+    ("", rows.RECALIBRATED): "All, recalibrated",
+}
+
+
+def _n(row: Row) -> int:
+    return int(row["n_images"] or row["n_subjects"])
+
+
+def _part(row: Row) -> tuple[str, str]:
+    return str(row["split"]), str(row["condition"])
+
+
+def _part_cell(row: Row | None, chosen: Mapping[tuple[str, str], Row], part: tuple[str, str]) -> Cell:
+    """A figure on one part; the threshold is fitted on one part and the same on the other."""
+    if row is not None:
+        strong = part[0] in rows.AUDITED and part[1] == "clean"
+        return Cell(wording.value_text(row), _small(row), strong=strong)
+    other = next(iter(chosen.values()))
+    if other["metric"] == "threshold" and not wording.is_missing(other["value"]):
+        return Cell(wording.value_text(other), "the same", strong=True)
+    return Cell(wording.MISSING)
 
 
 def _small(row: Row) -> str:
@@ -172,16 +197,21 @@ def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:
         return Section("operating-point", "Operating point", [Text(NO_CALIBRATION, "missing")])
     blocks: list[Block] = []
     if not has_calibration:
-        blocks.append(Text(NO_CALIBRATION, "missing"))
+        origins = [str(row["method"]) for row in figures if row["metric"] == "threshold" and row["method"]]
+        said = f" What was used: {'; '.join(dict.fromkeys(origins))}." if origins else ""
+        blocks.append(Text(f"No calibration part: the operating point was not fitted.{said}", "missing"))
+    sizes = {split: max(_n(row) for row in figures if row["split"] == split) for split in {r["split"] for r in figures}}
     drawings = []
-    for place, target in enumerate(dict.fromkeys(str(row["target"]) for row in figures)):
-        shown = [r for r in figures if r["target"] == target and r["metric"] != "threshold" and not r["item"]]
+    for place, target in enumerate(dict.fromkeys(wording.target_text(row) for row in figures)):
+        shown = [r for r in figures if wording.target_text(r) == target and r["metric"] in _DRAWN]
         if shown:
-            drawing = scores.shift(shown, prefix=f"op{place}", target=target)
+            drawing = scores.shift(shown, prefix=f"op{place}", target=target, sizes=sizes)
             drawings.append(Drawing(drawing.svg, f"{_named('Operating point', target)}: value and interval on each part.", drawing.title))
     blocks += _figures_with(drawings, [_by_part(figures)])
     rule = given.study.operating_point if given.study is not None else None
-    lead = "The threshold is set once, on the calibration part, and applied to the test part unchanged."
+    lead = "What happens at the threshold that will be used."
+    if has_calibration:
+        lead = "The threshold is set once, on the calibration part, and applied to the test part unchanged."
     if rule is not None:
         wanted = "" if rule.value is None else f" {rule.value:g}"
         lead += f" Rule of the study: {rule.rule}{wanted}."
@@ -201,15 +231,14 @@ def subgroups(given: ReportInput, found: Sequence[Row]) -> Section | None:
         reason = "No attributes of patients were given (sex, age, site, scanner), so nothing is said about subgroups."
         return Section("subgroups", "Subgroups", [Text(reason, "missing")])
     minimum_n = given.study.data.minimum_n if given.study is not None else 0
-    drawings = []
-    for place, ((target, item, name, statistic), lines) in enumerate(tables.items()):
-        label = wording.metric(name).label
-        if statistic != "value":
-            label = f"{wording.plain(statistic)} {label}"
-        title = ", ".join(part for part in (label, target, item) if part)
-        drawing = group_figures.forest(lines, prefix=f"forest{place}", title=title, minimum_n=minimum_n)
-        drawings.append(Drawing(drawing.svg, f"{title}. Dashed line: all patients.", title))
-    blocks: list[Block] = [Figures(drawings)]
+    drawings = [
+        _forest(key, lines, prefix=f"forest{place}", minimum_n=minimum_n)
+        for place, (key, lines) in enumerate(sorted(tables.items(), key=lambda table: _rank(table[0][2])))
+    ]
+    blocks: list[Block] = [Figures(drawings[:_MOST_FORESTS])]
+    if drawings[_MOST_FORESTS:]:
+        n_more = len(drawings) - _MOST_FORESTS
+        blocks.append(Fold(f"{n_more} more {'figure' if n_more == 1 else 'figures'} by group", [Figures(drawings[_MOST_FORESTS:])]))
     gaps = rows.gaps(found)
     if gaps:
         blocks += [Heading("Largest gap between groups"), _gap_table(gaps)]
@@ -219,15 +248,33 @@ def subgroups(given: ReportInput, found: Sequence[Row]) -> Section | None:
     return Section("subgroups", "Subgroups", blocks, lead)
 
 
+_MOST_FORESTS = 6
+_FIRST = ("auc", "dice", "sensitivity", "specificity", "nsd", "hd95")
+
+
+def _rank(metric: str) -> int:
+    return _FIRST.index(metric) if metric in _FIRST else len(_FIRST)
+
+
+def _forest(key: tuple[str, str, str, str], lines: Sequence[Row], *, prefix: str, minimum_n: int) -> Drawing:
+    target, item, name, statistic = key
+    label = wording.metric(name).label
+    if statistic != "value":
+        label = f"{wording.plain(statistic)} {label}"
+    title = ", ".join(part for part in (label, target, item) if part)
+    drawing = group_figures.forest(lines, prefix=prefix, title=title, minimum_n=minimum_n)
+    return Drawing(drawing.svg, f"{title}, by group, with {wording.percent(lines[0]['level'])} intervals. Dashed line: all.", title)
+
+
 def _gap_table(gaps: Sequence[Row]) -> Table:
     lines = []
     for row in gaps:
         adjusted = row["p_adjusted"] if not wording.is_missing(row["p_adjusted"]) else row["p"]
         lines.append(
             [
-                Cell(wording.plain(str(row["group"]))),
+                Cell(wording.plain(str(row["group"])), str(row["reason"])),
                 Cell(wording.metric(str(row["metric"])).label, wording.target_text(row), href=f"#e{row['id']}"),
-                Cell(wording.value_text(row), str(row["reason"]) if wording.is_missing(row["value"]) else "", strong=True),
+                Cell(wording.value_text(row), strong=True),
                 Cell(wording.interval_text(row) or wording.MISSING),
                 Cell(wording.probability(adjusted)),
                 Cell(wording.population(row)),
@@ -277,12 +324,14 @@ def _strips(given: ReportInput, figures: Sequence[Row]) -> list[Drawing]:
 
 
 def _case_values(given: ReportInput, metric: str) -> dict[str, list[float]]:
-    """A metric's value for every case of the audited part, by structure."""
+    """A metric's value for every case of the audited part, by structure: from Cases, else from the curves."""
     if given.cases is None or given.cases.empty:
-        return {}
+        curves = curve_rows(given.curves, metric)
+        curves = curves[curves["series"] == "cases"]
+        return {str(name): list(map(float, part["y"])) for name, part in curves.groupby("target", sort=False)}
     cases = given.cases
-    part = "test" if (cases["split"] == "test").any() else ""
-    chosen = cases[(cases["metric"] == metric) & (cases["split"] == part) & (cases["member"] == "") & cases["value"].notna()]
+    split = "test" if (cases["split"] == "test").any() else ""
+    chosen = cases[(cases["metric"] == metric) & (cases["split"] == split) & (cases["member"] == "") & cases["value"].notna()]
     return {str(name): list(map(float, part["value"])) for name, part in chosen.groupby("target", sort=False)}
 
 

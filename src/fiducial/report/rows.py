@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 ACCEPTANCE = "acceptance"
 AUDITED = ("test", "")
 OPERATING = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy")
-CALIBRATION = ("calibration_slope", "calibration_intercept", "ece", "brier")
+CALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "ece", "brier")
+RECALIBRATED = "recalibrated"
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
 _DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
@@ -38,24 +39,26 @@ def criteria(rows: Iterable[Row]) -> list[Row]:
 
 
 def checks(rows: Iterable[Row]) -> list[Row]:
-    """The checks' own results (finding, clear, not possible), findings first."""
+    """The checks' own results, findings first; a single group that is too small stands in the subgroups instead."""
     order = {verdict: place for place, verdict in enumerate(wording.CHECK_VERDICTS)}
-    found = [row for row in rows if row["verdict"] in order and row["check"] != ACCEPTANCE]
+    found = [r for r in rows if r["verdict"] in order and r["check"] != ACCEPTANCE and "=" not in r["group"]]
     return sorted(found, key=lambda row: order[row["verdict"]])
 
 
-def figures(rows: Iterable[Row]) -> list[Row]:
-    """Rows that carry a figure and are neither a criterion's nor a check's verdict on it."""
-    return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] == "clean"]
+def figures(rows: Iterable[Row], condition: str = "clean") -> list[Row]:
+    """Rows of one condition that are not a criterion's."""
+    return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] == condition]
 
 
-def whole(rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED) -> list[Row]:
+def whole(
+    rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED, condition: str = "clean"
+) -> list[Row]:
     """Figures of the whole population for some metrics, in the metrics' order, one row each.
 
     Where several checks give one figure, the first with a value stands.
     """
     best: dict[tuple[str, ...], Row] = {}
-    for row in figures(rows):
+    for row in figures(rows, condition):
         if row["metric"] not in metrics or row["group"] != "all" or row["split"] not in splits:
             continue
         if row["statistic"] not in CENTRES:
@@ -82,14 +85,16 @@ def groups_by_metric(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], lis
             for row in whole(rows, (metric,))
             if (row["target"], row["item"], row["statistic"]) == (target, item, statistic)
         ]
-        tables[key] = [*everyone[:1], *sorted(found, key=_attribute)]
+        order = list(dict.fromkeys(_attributes(row) for row in found))
+        # Single attributes before intersections; both in the evidence's own order.
+        ordered = sorted(found, key=lambda row: (_attributes(row).count("&"), order.index(_attributes(row))))
+        tables[key] = [*everyone[:1], *ordered]
     return tables
 
 
-def _attribute(row: Row) -> tuple[int, str]:
-    """Single attributes before intersections; the order of values within an attribute is kept."""
-    parts = str(row["group"]).split("&")
-    return len(parts), "&".join(part.partition("=")[0] for part in parts)
+def _attributes(row: Row) -> str:
+    """``sex=F&site=B`` as ``sex&site``."""
+    return "&".join(part.partition("=")[0] for part in str(row["group"]).split("&"))
 
 
 def gaps(rows: Iterable[Row]) -> list[Row]:

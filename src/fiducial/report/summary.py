@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fiducial.report import marks, rows, wording
-from fiducial.report.blocks import Block, Cell, Column, Heading, Section, Table, Text
+from fiducial.report.blocks import Block, Cell, Column, Fold, Heading, Listing, Section, Table, Text
 from fiducial.report.given import ReportInput
 from fiducial.report.rows import Row
 
@@ -67,10 +67,18 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section:
         blocks.append(Text("The study states no acceptance criteria, so there are no verdicts.", "missing"))
     if person_unknown(found):
         blocks.append(Text(BY_IMAGE, "warning"))
-    blocks += [Text(note, "note") for note in given.notes]
+    if given.notes:
+        blocks.append(Listing(list(given.notes), "Notes"))
     checks = rows.checks(found)
     if checks:
-        blocks += [Heading("What the checks found"), _checks_table(checks)]
+        blocks.append(Heading("What the checks found"))
+        speaking = [row for row in checks if row["verdict"] != "clear"]
+        clear = [row for row in checks if row["verdict"] == "clear"]
+        if speaking:
+            blocks.append(_checks_table(speaking))
+        if clear:
+            noun = "check is" if len(clear) == 1 else "checks are"
+            blocks.append(Fold(f"{len(clear)} {noun} clear", [_checks_table(clear)]))
     return Section("summary", "Summary and verdicts", blocks, lead=wording.verdict_sentence(rows.verdict_counts(found)))
 
 
@@ -110,18 +118,16 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
 def _checks_table(checks: Sequence[Row]) -> Table:
     lines = []
     for row in checks:
-        known = row["metric"] in wording.METRICS
-        value = wording.value_text(row) if known else wording.anything(row["value"])
-        unit = wording.interval_text(row)
-        what = [wording.plain(str(row["metric"])).lower() if not known else ""]
-        where = [wording.target_text(row), "" if row["group"] in ("all", "") else _group(str(row["group"]))]
-        subject = ", ".join(part for part in [*what, *where] if part)
+        statistic = "" if row["statistic"] in ("value", "test", "gap_test") else str(row["statistic"])
+        group = "" if row["group"] == "all" else _group(str(row["group"]))
+        parts = (wording.metric(str(row["metric"])).label, statistic, wording.target_text(row), group)
+        reason = str(row["reason"]) or wording.metric(str(row["metric"])).label
         lines.append(
             [
                 Cell(wording.VERDICT_WORDS[str(row["verdict"])], verdict=str(row["verdict"])),
-                Cell(wording.plain(str(row["check"])), subject, href=f"#e{row['id']}"),
-                Cell(str(row["reason"]) or wording.metric(str(row["metric"])).label),
-                Cell(value, unit if known else ""),
+                Cell(wording.plain(str(row["check"])), ", ".join(p for p in parts if p), href=f"#e{row['id']}"),
+                Cell(wording.sentence(reason)),
+                Cell(wording.value_text(row), wording.interval_text(row)),
                 Cell(wording.population(row)),
             ]
         )

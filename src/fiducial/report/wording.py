@@ -34,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "mcc": Metric("MCC", "Matthews correlation", bounds=(-1.0, 1.0)),
     "prevalence": Metric("Prevalence", "prevalence"),
     "brier": Metric("Brier score", "Brier score"),
+    "calibration_in_the_large": Metric("Calibration in the large", "calibration in the large", 2, bounds=None),
     "ece": Metric("Calibration error (ECE)", "expected calibration error"),
     "calibration_slope": Metric("Calibration slope", "calibration slope", 2, bounds=None),
     "calibration_intercept": Metric("Calibration intercept", "calibration intercept", 2, bounds=None),
@@ -78,7 +79,7 @@ def plain(name: str) -> str:
     """A column or key as words: ``n_subjects`` becomes ``patients``, ``size_mm`` becomes ``size (mm)``."""
     if name in ("n_subjects", "n_images"):
         return "Patients" if name == "n_subjects" else "Images"
-    words = name.replace("_", " ").replace("-", " ").strip().split(" ")
+    words = name.removeprefix("n_").replace("_", " ").replace("-", " ").strip().split(" ")
     if len(words) > 1 and words[-1] in ("mm", "ml", "hu", "s", "gb", "mb", "days"):
         unit = {"hu": "HU", "gb": "GB", "mb": "MB"}.get(words[-1], words[-1])
         words = [*words[:-1], f"({unit})"]
@@ -161,10 +162,12 @@ def unit_of(row: Mapping[str, Any]) -> str:
 
 def value_text(row: Mapping[str, Any], digits: int | None = None) -> str:
     """The row's value with its unit."""
-    places = metric(str(row["metric"])).digits if digits is None else digits
-    if str(row["metric"]).startswith("n_"):
-        places = 0
-    return number(row["value"], places, unit_of(row))
+    name, statistic = str(row["metric"]), str(row.get("statistic", ""))
+    if name.startswith("n_") or statistic.startswith("n_"):
+        return number(row["value"], 0)
+    if name not in METRICS and digits is None:
+        return anything(row["value"])
+    return number(row["value"], metric(name).digits if digits is None else digits, unit_of(row))
 
 
 def interval_text(row: Mapping[str, Any], digits: int | None = None) -> str:
@@ -201,7 +204,7 @@ def group_values(group: str) -> str:
 
 def _value(text: str) -> str:
     """A group's value as it stood in the table (``&`` and ``%`` are escaped in the grammar)."""
-    return text.replace("%26", "&").replace("%25", "%")
+    return text.replace("%26", "&").replace("%25", "%").replace(">=", "≥\u2009").replace("-<", " to <")
 
 
 def target_text(row: Mapping[str, Any]) -> str:
@@ -265,3 +268,11 @@ def probability(p: Any) -> str:
 def plural(n: int, one: str, many: str) -> str:
     """``1 patient``, ``2 patients``."""
     return f"{count(n)} {one if n == 1 else many}"
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital first letter; a metric's key at the start becomes its label."""
+    first, space, rest = text.partition(" ")
+    if first in METRICS:
+        return f"{METRICS[first].label}{space}{rest}"
+    return text[:1].upper() + text[1:]

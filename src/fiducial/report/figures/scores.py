@@ -59,7 +59,14 @@ def _unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.set_axisbelow(True)
 
 
-def roc(curves: pd.DataFrame, *, prefix: str, target: str, points: Sequence[Mapping[str, Any]] = ()) -> Drawing:
+def roc(
+    curves: pd.DataFrame,
+    *,
+    prefix: str,
+    target: str,
+    points: Sequence[Mapping[str, Any]] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Drawing:
     """ROC curves, one line a series, with a band where ``low`` and ``high`` are given.
 
     Args:
@@ -67,13 +74,16 @@ def roc(curves: pd.DataFrame, *, prefix: str, target: str, points: Sequence[Mapp
         prefix: makes the SVG's ids unique.
         target: for title and caption.
         points: operating points to mark: ``label``, ``sensitivity``, ``specificity``, ``split``.
+        labels: a line of text by series for the legend, such as its AUC with the interval.
     """
     with styled():
         figure, (axes,) = new_figure(4.55)
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)), label="chance")
         for place, (series, rows) in enumerate(curves.groupby("series", sort=False)):
             look = part_style(str(series), place)
-            label = series_label(str(series), int(rows["n"].max()))
+            label = "\n".join(
+                part for part in (series_label(str(series), int(rows["n"].max())), (labels or {}).get(str(series), "")) if part
+            )
             banded = rows.dropna(subset=["low", "high"])
             if len(banded) > 1:
                 axes.fill_between(banded["x"], banded["low"], banded["high"], color=look["color"], alpha=0.16, lw=0)
@@ -163,13 +173,14 @@ def _histogram(axes: Axes, rows: pd.DataFrame) -> None:
     axes.set_xlabel("Predicted probability")
 
 
-def shift(rows: Sequence[Mapping[str, Any]], *, prefix: str, target: str) -> Drawing:
+def shift(rows: Sequence[Mapping[str, Any]], *, prefix: str, target: str, sizes: Mapping[str, int]) -> Drawing:
     """Each operating figure on the calibration part (hollow) and on the test part (filled), with intervals.
 
     Args:
         rows: evidence rows with ``metric``, ``split``, ``value``, ``low``, ``high``.
         prefix: makes the SVG's ids unique.
         target: for title and caption.
+        sizes: cases of each part, for the legend.
     """
     metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
     parts = [part for part in ("calibration", "test", "") if any(row["split"] == part for row in rows)]
@@ -184,9 +195,8 @@ def shift(rows: Sequence[Mapping[str, Any]], *, prefix: str, target: str) -> Dra
                     axes.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=1.6)
                 face = "white" if part == "calibration" else look["color"]
                 axes.plot([row["value"]], [y], marker=look["marker"], markersize=6, color=look["color"], mfc=face)
-            sizes = [int(row["n_images"] or row["n_subjects"] or 0) for row in rows if row["split"] == part]
             face = "white" if part == "calibration" else look["color"]
-            label = series_label(part or "all", max(sizes, default=0))
+            label = series_label(part or "all", sizes.get(part, 0))
             axes.plot([], [], color=look["color"], marker=look["marker"], mfc=face, label=label)
         axes.set_yticks(range(len(metrics)), [short(wording.metric(name).label, 20) for name in metrics])
         axes.set_ylim(len(metrics) - 0.4, -0.6)
