@@ -1,5 +1,6 @@
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -89,6 +90,16 @@ def test_what_cannot_travel_is_a_failed_case(functions: Any) -> None:
     given = map_cases(functions.double, {"a": 1, "b": functions.Unsendable(), "c": 3}, workers=2)
     assert [(f.key, f.message) for f in given.failures] == [("b", "this case stays here")]
     assert given.results == {"a": 2, "c": 6}
+
+
+def test_no_worker_outlives_an_error_in_the_loop(functions: Any) -> None:
+    def stop(title: str, n_done: int, n_all: int) -> None:
+        if n_done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_cases(functions.double, {str(n): n for n in range(50)}, workers=2, progress=stop)
+    assert multiprocessing.active_children() == []
 
 
 def test_no_cases_is_an_empty_result(functions: Any) -> None:

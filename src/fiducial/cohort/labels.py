@@ -55,6 +55,9 @@ def read_labels(path: Path) -> tuple[pd.DataFrame, str]:
         )
     except (OSError, ValueError, csv.Error) as error:
         raise TableError(f"not a readable CSV ({error})", where=str(path), legal="CSV with a header line") from error
+    if not isinstance(frame.index, pd.RangeIndex):
+        # The library takes surplus values for row names.
+        raise TableError("rows with more values than the header names", where=str(path), legal="CSV with a header line")
     frame.columns = frame.columns.str.strip()
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     key = "image" if "image" in frame.columns else "subject"
@@ -153,14 +156,7 @@ def join_labels(cohort: pd.DataFrame, path: Path, *, pseudonyms: Mapping[str, st
     unmatched = _unmatched(given, raw, there, path.name, key=key, by_row=pseudonyms is not None)
     lonely = sorted(there - set(given[key]))
     if len(lonely) == len(there):
-        shown = f"{sorted(there)[0]!r} in the images" + (
-            "" if pseudonyms is not None else f", {raw.iloc[0]!r} in the file"
-        )
-        raise LabelError(
-            f"no {key} of the labels file matches an image: {shown}" if len(given) else "the file has no rows",
-            where=f"{path}, column {key}",
-            action=f"use the same {key} ids in both",
-        )
+        raise _no_match(raw, there, path, key=key, by_row=pseudonyms is not None)
     if "label" in given.columns and lonely:
         raise TableError(
             f"{len(lonely)} {key}s of the images have no row, and the column label cannot hold gaps",
@@ -223,3 +219,14 @@ def _unmatched(
     if by_row:
         return [f"{file} row {row}: its {key} has no image" for row in alone]
     return [f"{file} row {row}: {key} {raw[row]} has no image" for row in alone]
+
+
+def _no_match(raw: pd.Series[Any], there: set[str], path: Path, *, key: str, by_row: bool) -> LabelError:
+    if raw.empty:
+        return LabelError("the file has no rows", where=str(path))
+    shown = f"{min(there)!r} in the images" + ("" if by_row else f", {raw.iloc[0]!r} in the file")
+    return LabelError(
+        f"no {key} of the labels file matches an image: {shown}",
+        where=f"{path}, column {key}",
+        action=f"use the same {key} ids in both",
+    )

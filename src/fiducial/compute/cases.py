@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,14 @@ def map_cases(
         n_workers = min(workers if workers > 0 else visible_cores(), len(waiting))
         progress(title, len(finished), len(cases))
         failures: dict[str, Failure] = {}
-        for key, outcome in _outcomes(function, cases, waiting, n_workers=n_workers):
-            if outcome.error:
-                failures[key] = Failure(key, outcome.error, outcome.message, outcome.trace)
-            else:
-                finished[key] = outcome.result if ledger is None else ledger.add(key, outcome.result)
-            progress(title, len(finished) + len(failures), len(cases))
+        # Closing ends every worker at once, whatever stops this loop.
+        with closing(_outcomes(function, cases, waiting, n_workers=n_workers)) as outcomes:
+            for key, outcome in outcomes:
+                if outcome.error:
+                    failures[key] = Failure(key, outcome.error, outcome.message, outcome.trace)
+                else:
+                    finished[key] = outcome.result if ledger is None else ledger.add(key, outcome.result)
+                progress(title, len(finished) + len(failures), len(cases))
     return MapResult(
         {key: finished[key] for key in cases if key in finished},
         tuple(failures[key] for key in cases if key in failures),
@@ -81,7 +83,7 @@ def map_cases(
 
 def _outcomes(
     function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], *, n_workers: int
-) -> Iterator[tuple[str, Outcome]]:
+) -> Generator[tuple[str, Outcome], None, None]:
     """Outcomes as they come; inside a worker a nested map runs in that worker, so that cores are not overbooked."""
     if n_workers <= 1 or in_worker():
         return ((key, attempt(function, cases[key])) for key in keys)

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
@@ -62,7 +62,7 @@ def _failed(error: Exception) -> Outcome:
 
 def outcomes_of_workers(
     function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], *, n_workers: int
-) -> Iterator[tuple[str, Outcome]]:
+) -> Generator[tuple[str, Outcome], None, None]:
     """Yield (key, outcome) in the order of finishing. Cases whose worker died are tried once more, alone, at the end.
 
     The second try tells a case that kills its worker from one that was killed beside a large neighbour. When the
