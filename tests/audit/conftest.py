@@ -15,7 +15,7 @@ from fiducial.records.tables import CASES, PREDICTIONS, table
 from fiducial.study import Study, parse_study
 
 Rows = list[dict[str, Any]]
-FAST = AuditSettings(n_replicates=400)
+FAST = AuditSettings(n_replicates=200)
 
 
 def study_text(kind: str, targets: str, accept: str, data: str, point: str) -> str:

@@ -151,6 +151,17 @@ def test_constant_scores_do_not_stop_the_audit(clean: AuditInput) -> None:
     assert not (rows["verdict"] == "pass").any() or (rows[rows["verdict"] == "pass"]["metric"] != "auc").all()
 
 
+def test_classes_that_are_separated_completely_have_no_calibration_verdict(clean: AuditInput) -> None:
+    rows = clean.predictions
+    apart = rows.assign(value=rows["truth"] * 0.5 + rows["value"] * 0.4)
+    found = audit(replace(clean, predictions=apart)).evidence
+    verdict = found[(found["check"] == "calibration") & (found["statistic"] == "test")].iloc[0]
+    assert verdict["verdict"] != "clear"
+    auc = found[(found["check"] == "accuracy") & (found["metric"] == "auc")].iloc[0]
+    assert auc["value"] == 1.0
+    assert auc["low"] < 1.0
+
+
 def test_masks_that_fail_in_one_sex(clean_masks: AuditInput) -> None:
     sex = clean_masks.attributes.set_index("image")["sex"]
     cases = clean_masks.cases

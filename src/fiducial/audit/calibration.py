@@ -8,6 +8,7 @@ What it cannot see: a group in which risks are too high while they are too low i
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -52,21 +53,20 @@ def _verdict(given: AuditInput, column: ScoreColumn) -> Row:
         return evidence_row(
             given, CHECK, "calibration", statistic="test", verdict="not_possible", reason=reason, method=method, **said
         )
-    off = []
-    for metric, ideal in _IDEAL.items():
-        interval = score_interval(metric, column, None, replace(given.settings, level=level))
-        if interval.low > ideal or interval.high < ideal:
-            off.append(f"{metric.replace('_', ' ')} {interval.value:.2f} instead of {ideal:g}")
-    return evidence_row(
-        given,
-        CHECK,
-        "calibration",
-        statistic="test",
-        verdict="finding" if off else "clear",
-        reason="; ".join(off) or "no departure from ideal calibration beyond chance",
-        method=method,
-        **said,
-    )
+    strict = replace(given.settings, level=level)
+    intervals = {metric: score_interval(metric, column, None, strict) for metric in _IDEAL}
+    off = [
+        f"{metric.replace('_', ' ')} {intervals[metric].value:.2f} instead of {ideal:g}"
+        for metric, ideal in _IDEAL.items()
+        if intervals[metric].low > ideal or intervals[metric].high < ideal
+    ]
+    unknown = [metric.replace("_", " ") for metric in _IDEAL if math.isnan(intervals[metric].low)]
+    verdict = "finding" if off else "not_possible" if unknown else "clear"
+    reason = "; ".join(off) or "no departure from ideal calibration beyond chance"
+    if unknown and not off:
+        reason = f"no interval for {', '.join(unknown)}: scores are all alike, or separate the classes completely"
+    test = {"statistic": "test", "verdict": verdict, "reason": reason, "method": method}
+    return evidence_row(given, CHECK, "calibration", **test, **said)
 
 
 def reliability_rows(given: AuditInput, column: ScoreColumn, *, condition: str = "clean") -> list[Row]:
