@@ -55,7 +55,7 @@ class Bootstrap:
     """Statistics of each group and their replicates.
 
     ``values`` is [metric, group]; ``replicates`` [replicate, metric, group], NaN where a replicate drew nobody that
-    the statistic can be computed on; ``n_subjects`` and ``n_images`` [group].
+    the statistic can be computed on; ``n_subjects`` and ``n_images`` [group]; ``n_drawn`` subjects are in all.
     """
 
     metrics: tuple[str, ...]
@@ -64,6 +64,7 @@ class Bootstrap:
     replicates: Floats
     n_subjects: Integers
     n_images: Integers
+    n_drawn: int
     seed: int
 
     def value(self, metric: str, group: str = "all") -> float:
@@ -184,6 +185,7 @@ def clustered_bootstrap(
         replicates=replicates.reshape(n_replicates, *shape),
         n_subjects=np.array([len(np.unique(codes[mask])) for mask in masks.values()]),
         n_images=np.array([int(mask.sum()) for mask in masks.values()]),
+        n_drawn=n_subjects,
         seed=seed,
     )
 

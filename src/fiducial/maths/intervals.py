@@ -360,7 +360,8 @@ def gap_interval(
     require_level(level)
     row = found.metrics.index(metric)
     columns = [found.groups.index(g) for g in groups if np.isfinite(found.value(metric, g))]
-    k, n = int(found.n_subjects[columns].sum()), int(found.n_images[columns].sum())
+    k = min(found.n_drawn, int(found.n_subjects[columns].sum()))  # a subject may be in several groups
+    n = int(found.n_images[columns].sum())
     method = f"max - min, simultaneous clustered bootstrap (max |t|), {len(found.replicates)} replicates"
     if len(columns) < 2:
         return Interval(math.nan, math.nan, math.nan, level, method, k, n, "few-groups")
