@@ -90,6 +90,15 @@ def test_missing_predictions_truths_and_attributes(clean: AuditInput) -> None:
 SEX = AuditSettings(n_replicates=300, attributes=("sex",))
 
 
+def test_cases_without_a_metric_are_told_with_their_reasons(clean_masks: AuditInput) -> None:
+    cases = clean_masks.cases.copy()
+    lost = cases.index[cases["metric"].eq("hd95") & cases["target"].eq("anterior")][:12]
+    cases.loc[lost, "value"], cases.loc[lost, "reason"] = np.nan, "prediction-empty"
+    assert findings(replace(clean_masks, cases=cases), "missingness") == [
+        "12 of 120 images, such as p00l, p00r, p01l: prediction-empty (12)"
+    ]
+
+
 def test_images_without_a_prediction(clean: AuditInput) -> None:
     test = clean.predictions["split"] == "test"
     fewer = clean.predictions.drop(index=clean.predictions.index[test][:4])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,13 +189,3 @@ def _right(metric: str, column: ScoreColumn, threshold: float | None) -> NDArray
     if metric == "ppv":
         return column.truth
     return ~column.truth if metric == "npv" else called == column.truth
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure and why it may not be one; ``p_adjusted`` is filled by whoever tests several."""
-
-    metric: str
-    group: str
-    interval: Interval
-    reason: str = ""

@@ -46,14 +46,20 @@ def _of_scores(given: AuditInput, rows: pd.DataFrame) -> list[Row]:
 
 
 def _of_cases(given: AuditInput, rows: pd.DataFrame) -> list[Row]:
-    """Metrics without a value, with the reasons that the table gives."""
+    """Metrics that lack values, with the reasons that the table gives; one row for a structure that lacks none."""
     found = []
-    for (target, metric), part in rows.groupby(["target", "metric"], sort=True):
-        missing = part.set_index("image")["value"].isna()
-        reasons = part.loc[part["value"].isna(), "reason"].replace("", "no reason given").value_counts()
-        said = ", ".join(f"{reason} ({n})" for reason, n in sorted(reasons.items()))
-        row = _share(given, f"missing_{metric}", missing, tolerated=TOLERATED, target=str(target))
-        found.append(row | ({"reason": f"{row['reason']}: {said}"} if said else {}))
+    for target, part in rows.groupby("target", sort=True):
+        lacking = sorted(set(part.loc[part["value"].isna(), "metric"]))
+        for metric in lacking:
+            own = part[part["metric"] == metric]
+            reasons = own.loc[own["value"].isna(), "reason"].replace("", "no reason given").value_counts()
+            said = ", ".join(f"{reason} ({n})" for reason, n in sorted(reasons.items()))
+            missing = own.set_index("image")["value"].isna()
+            row = _share(given, f"missing_{metric}", missing, tolerated=TOLERATED, target=str(target))
+            found.append(row | {"reason": f"{row['reason']}: {said}"})
+        if not lacking:
+            missing = part["value"].isna().groupby(part["image"]).any()
+            found.append(_share(given, "missing_metric", missing, tolerated=TOLERATED, target=str(target)))
     return found
 
 

@@ -15,7 +15,7 @@ from fiducial.audit.given import AuditInput, AuditSettings
 from fiducial.audit.tables import one_row_per_image
 from fiducial.errors import LabelError, TableError
 from fiducial.records.files import sha256_file
-from fiducial.records.tables import CASES, PREDICTIONS, read_table, table, validated
+from fiducial.records.tables import CASES, PREDICTIONS, table, validated
 from fiducial.study.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
@@ -186,8 +186,3 @@ def _groupable(rows: pd.DataFrame, bands: Mapping[str, Any]) -> tuple[str, ...]:
         elif rows[name].nunique() <= _MOST_VALUES or not is_numeric_dtype(rows[name]):
             names.append(str(name))
     return tuple(names)
-
-
-def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read a Predictions table that Fiducial wrote (Parquet or CSV)."""
-    return read_table(path, PREDICTIONS)
