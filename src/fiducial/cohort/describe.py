@@ -57,7 +57,8 @@ def describe(cohort: pd.DataFrame) -> Description:
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(rows, dtype=object)
+    frame = pd.DataFrame(rows, dtype=object)
+    return frame.where(frame.notna(), None)
 
 
 def _part(cohort: pd.DataFrame, part: str | None) -> dict[str, Any]:
