@@ -72,6 +72,17 @@ def test_nifti_keeps_every_invertible_affine(numbers: list[float], tmp_path: Pat
     np.testing.assert_allclose(read.geometry.affine, affine, rtol=1e-6, atol=1e-4)
 
 
+def test_both_forms_of_a_nifti_affine_are_stated(tmp_path: Path) -> None:
+    """Readers differ in which of the two they believe."""
+    affine = np.array([[-0.9, 0, 0, 12.5], [0, 0, -2.0, 20.25], [0, 0.8, 0, -7.75], [0, 0, 0, 1.0]])
+    path = write_nifti(Image(np.zeros((1, 2, 2, 2), np.uint8), Geometry(affine, (2, 2, 2))), tmp_path / "a.nii")
+    header = nibabel.load(path).header
+    for form, code in (header.get_sform(coded=True), header.get_qform(coded=True)):
+        assert code == 1
+        np.testing.assert_allclose(form, affine, atol=1e-5)
+    assert header.get_xyzt_units()[0] == "mm"
+
+
 def test_nifti_channels_are_the_fourth_axis(tmp_path: Path) -> None:
     voxels = np.arange(48, dtype=np.float32).reshape(2, 4, 3, 2)
     path = write_nifti(Image(voxels, Geometry(AFFINE, (4, 3, 2))), tmp_path / "a.nii.gz")

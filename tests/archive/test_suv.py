@@ -186,3 +186,13 @@ def test_two_tracers_are_refused(make_pet: Callable[..., list[Path]], tmp_path: 
     make_pet(tmp_path, twice)
     with pytest.raises(UnreadableFile, match="suv-values: 2 radiopharmaceuticals"):
         read_dicom(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [0, 4])
+def test_lost_end_slice_shows_where_the_header_counts_them(
+    lost: int, make_pet: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    make_pet(tmp_path)[lost].unlink()
+    with pytest.raises(UnreadableFile, match="missing-slices: 4 slices, 5 stated by NumberOfSlices") as refusal:
+        read_dicom(tmp_path)
+    assert str(tmp_path) in str(refusal.value)

@@ -64,7 +64,10 @@ def read_dicom(path: Path) -> Image:
     series = find_series(path)
     if len(series) != 1:
         raise refuse("format", f"{len(series)} CT, MR or PET series, one expected", where=str(path))
-    return read_series(series[0])
+    try:
+        return read_series(series[0])
+    except UnreadableFile as refusal:
+        raise UnreadableFile(refusal.given, where=str(path), action=refusal.action) from refusal
 
 
 def decode(stack: Stack) -> Image:
