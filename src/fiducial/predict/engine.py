@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fiducial.errors import IntegrityError
 from fiducial.models import MODELS
+from fiducial.models.weights import load_weights
 from fiducial.records.files import read_json
 from fiducial.records.plan import Plan
 from fiducial.tasks import LEARN
@@ -106,8 +107,8 @@ def load_predictor(run: Path, *, device: str = "auto") -> TorchPredictor:
     plan = Plan.model_validate(read_json(run / "plan.json"))
     network = MODELS[plan.model](plan)
     try:
-        network.load_state_dict(load_file(run / "model.safetensors"))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        load_weights(network, load_file(run / "model.safetensors"))
+    except (SafetensorError, ValueError, OSError) as error:
         raise IntegrityError(
             f"weights cannot be loaded ({str(error).splitlines()[0]})",
             where=str(run / "model.safetensors"),

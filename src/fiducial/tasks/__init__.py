@@ -40,4 +40,4 @@ LEARN: dict[str, Callable[[], ModuleType]] = {
     "segmentation": _learn_segmentation,
     "classification": _learn_classification,
 }
-"""Task name -> its ``learn`` module (torch): ``make_loss``, ``encode``, ``decode`` and ``augment``."""
+"""Task name -> its ``learn`` module (torch): ``make_loss`` and ``decode``."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fiducial.errors import InputRefused, IntegrityError, RunMismatch
+from fiducial.models.weights import load_weights, weights_of
 from fiducial.records.files import atomic_path
 
 
@@ -35,7 +36,7 @@ def save_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
     Raises:
         InputRefused: the disk is full or the file may not be written.
     """
-    tensors = _prefixed("network", state.network.state_dict()) | _prefixed("average", state.average.state_dict())
+    tensors = _prefixed("network", weights_of(state.network)) | _prefixed("average", weights_of(state.average))
     tensors |= _prefixed("best", state.best)
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}", values)
@@ -71,8 +72,8 @@ def load_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
             where=str(path),
             action="resume the run that it belongs to, or train again into an empty folder",
         )
-    state.network.load_state_dict(_without_prefix("network", tensors))
-    state.average.load_state_dict(_without_prefix("average", tensors))
+    load_weights(state.network, _without_prefix("network", tensors))
+    load_weights(state.average, _without_prefix("average", tensors))
     state.best = _without_prefix("best", tensors)
     saved = state.optimizer.state_dict()
     for index in (i for group in saved["param_groups"] for i in group["params"]):
@@ -113,7 +114,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {f"{prefix}.{key}": torch.as_tensor(value).clone() for key, value in values.items()}
+    return {f"{prefix}.{key}": torch.as_tensor(value).detach().clone() for key, value in values.items()}
 
 
 def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

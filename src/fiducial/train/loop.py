@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from fiducial.models import MODELS
+from fiducial.models.weights import weights_of
 from fiducial.predict.engine import apply_network
 from fiducial.records.plan import Plan
 from fiducial.records.progress import Progress, silent
 from fiducial.tasks import LEARN
+from fiducial.train.augmentation import augment
 from fiducial.train.cache import Cached
 from fiducial.train.checkpoint import State, load_checkpoint, save_checkpoint
 from fiducial.train.sampling import batch_at
@@ -44,11 +46,11 @@ class Machinery:
     average: nn.Module
     optimizer: Any
     loss: Callable[[Tensor, Tensor], Tensor]
-    augment: Callable[..., tuple[Tensor, Tensor | None]]
 
 
 def set_up(plan: Plan) -> Machinery:
     """Build network, optimiser and loss of a plan; the seed decides the initial weights."""
+    import logging
     import warnings
 
     from lightning_fabric import Fabric
@@ -69,10 +71,11 @@ def set_up(plan: Plan) -> Machinery:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Fabric advises on hardware that is not used
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # and announces its precision
         fabric = Fabric(accelerator=plan.device, devices=1, precision=plan.precision)
         wrapped, optimizer = fabric.setup(network.train(), optimizer)
     learn = LEARN[plan.task]()
-    return Machinery(fabric, wrapped, average.to(fabric.device), optimizer, learn.make_loss(plan), learn.augment)
+    return Machinery(fabric, wrapped, average.to(fabric.device), optimizer, learn.make_loss(plan))
 
 
 def train_step(machinery: Machinery, plan: Plan, cases: Sequence[Cached], step: int) -> float:
@@ -81,7 +84,7 @@ def train_step(machinery: Machinery, plan: Plan, cases: Sequence[Cached], step: 
     for group in machinery.optimizer.param_groups:
         group["lr"] = plan.learning_rate * factor
     x, y, generator = batch_at(step, cases, plan)
-    x, moved = machinery.augment(x, y if plan.label_type == "structures" else None, plan.augmentation, generator)
+    x, moved = augment(x, y if plan.label_type == "structures" else None, plan.augmentation, generator)
     y = y if moved is None else moved
     x, y = x.to(machinery.fabric.device), y.to(machinery.fabric.device)
     logits = apply_network(machinery.network, x, plan)
@@ -135,7 +138,7 @@ def train_loop(
         save_checkpoint(state, checkpoint, plan_digest=plan_digest)
         raise
     keep_best = plan.task == "classification" and bool(state.best)
-    return Trained(state.best if keep_best else dict(state.average.state_dict()), state.history)
+    return Trained(state.best if keep_best else weights_of(state.average), state.history)
 
 
 def rate_factor(step: int, plan: Plan) -> float:
@@ -147,7 +150,7 @@ def rate_factor(step: int, plan: Plan) -> float:
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Exponential moving average of weights and of running statistics; whole-number buffers are copied."""
-    for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+    for mean, now in zip(weights_of(average).values(), weights_of(network).values(), strict=True):
         if mean.is_floating_point():
             mean.lerp_(now.to(mean.dtype), 1 - decay)
         else:
@@ -166,7 +169,7 @@ def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[C
     score = row["validation_loss"]
     if plan.task == "classification" and score < state.best_score:
         state.best_score = score
-        state.best = {key: value.detach().clone() for key, value in state.average.state_dict().items()}
+        state.best = {key: value.detach().clone() for key, value in weights_of(state.average).items()}
 
 
 @torch.no_grad()

@@ -9,9 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from fiducial.records.plan import Plan
-from fiducial.tasks.augmentation import augment
-
-__all__ = ["augment", "decode", "make_loss"]
 
 
 def make_loss(plan: Plan) -> Callable[[Tensor, Tensor], Tensor]:

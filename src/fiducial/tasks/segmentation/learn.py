@@ -8,9 +8,6 @@ import torch
 from torch import Tensor
 
 from fiducial.records.plan import Plan
-from fiducial.tasks.augmentation import augment
-
-__all__ = ["augment", "decode", "make_loss"]
 
 
 def make_loss(plan: Plan) -> Callable[[Tensor, Tensor], Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fiducial.records.plan import Augmentation
-from fiducial.tasks.augmentation import augment
+from fiducial.train.augmentation import augment
 
 
 def ball(shape=(24, 20, 16), centre=(8, 12, 9)):
