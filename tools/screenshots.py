@@ -87,7 +87,7 @@ def _faults(page: Page) -> list[str]:
 
 
 def _judge_request(asked: str, own: str, problems: list[str]) -> None:
-    if asked.split("#")[0] != own and not asked.startswith("data:"):
+    if asked.split("#", maxsplit=1)[0] != own and not asked.startswith("data:"):
         problems.append(f"asks for {asked}")
 
 

@@ -104,14 +104,18 @@ class View:
         return f"{_PLANES[self.axis].capitalize()} slice {index + 1} of {self.shape[self.axis]}."
 
 
-def window_of(image: Image, voxels: NDArray[Any]) -> Window | None:
-    """A CT window (lung where most of the body is air, else soft tissue), or the 1st to 99th percentile; None for colour."""
+def window_of(image: Image, voxels: NDArray[Any]) -> Window:
+    """How grey values are shown.
+
+    In Hounsfield units the lung window where a quarter of the body and more is air, else soft tissue; other units
+    from the 1st to the 99th percentile; colour as it is.
+    """
     if voxels.shape[0] == 3:
         return Window(0.0, 255.0 if np.asarray(voxels).max() > 1 else 1.0)
     values = np.asarray(voxels[0], dtype=np.float64)
     if image.unit == "HU":
         body = values[values > -950]
-        lung = body.size > 0 and float(np.mean((body < -400))) > 0.25
+        lung = body.size > 0 and float(np.mean(body < -400)) > 0.25
         (low, high), name = (LUNG_HU, "lung") if lung else (SOFT_TISSUE_HU, "soft tissue")
         return Window(low, high, f"{name.capitalize()} window, \u2212{abs(low):.0f} to {high:.0f} HU.")
     low, high = (float(v) for v in np.percentile(values, (1.0, 99.0)))
@@ -192,7 +196,7 @@ def _panel(
     axes.set_ylim(y + side / 2, y - side / 2)
     if not view.is_picture:
         _letters(axes, axis)
-        if axis == view.axis or axis == 2:
+        if axis in (view.axis, 2):
             _bar(axes, side)
 
 

@@ -94,7 +94,7 @@ def _selected(scored: Sequence[tuple[float, str]], n: int) -> Selection:
     ordered = [image for _, image in sorted(scored, key=lambda pair: (-pair[0], pair[1]))]
     n_each = min(n, len(ordered) // 2) or min(n, 1)
     best = ordered[:n_each]
-    worst = [image for image in reversed(ordered[n_each:])][:n_each]
+    worst = list(reversed(ordered[n_each:]))[:n_each]
     rest = [image for image in ordered if image not in best and image not in worst]
     first = max(0, (len(rest) - n) // 2)
     return Selection(tuple(best), tuple(rest[first : first + n]), tuple(worst))
@@ -220,7 +220,8 @@ def _mask_case(rows: pd.DataFrame, base: Path, image: Image | None) -> MaskCase 
                 continue
             read = read_mask(base / row[column])
             wanted = _numbers(stated)
-            inside = np.isin(read.array, wanted) if wanted else read.array > 0
+            array = np.asarray(read.array, dtype=np.int64)
+            inside = np.isin(array, wanted) if wanted else array > 0
             maps[column].append((read, inside, place))
             found[str(row["target"])] = (place,)
     predicted, truth = _gathered(maps["payload"]), _gathered(maps["truth_payload"])
@@ -241,9 +242,8 @@ def _gathered(parts: Sequence[tuple[Image, NDArray[np.bool_], int]]) -> Image | 
 
 def _numbers(stated: Any) -> tuple[int, ...]:
     """Voxel values of ``"2"``, ``2`` or ``"1+2"``; none where nothing is stated."""
-    if stated is None or stated == "" or stated != stated:
-        return ()
-    return tuple(int(float(part)) for part in str(stated).split("+"))
+    text = "" if stated is None else str(stated)
+    return () if text in ("", "nan") else tuple(int(float(part)) for part in text.split("+"))
 
 
 def _each(labelled: Image | None, values: Mapping[str, tuple[int, ...]]) -> list[NDArray[np.bool_]]:
@@ -280,7 +280,7 @@ def _score_text(rows: pd.DataFrame, target: str) -> str:
     if first["item"] == "":
         truth = "" if first["truth"] != first["truth"] else ("positive" if first["truth"] == 1 else "negative")
         return f"{target}: score {first['value']:.2f}" + (f", reference {truth}." if truth else ".")
-    said = rows.loc[rows["value"].idxmax()]
+    said = rows.sort_values("value", kind="stable").iloc[-1]
     meant = rows[rows["truth"] == 1]
     text = f"{target}: {said['item']} ({said['value']:.2f})"
     return text + (f", reference {meant.iloc[0]['item']} ({meant.iloc[0]['value']:.2f})." if len(meant) else ".")

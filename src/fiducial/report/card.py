@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from fiducial import RESEARCH_USE
 from fiducial.report import provenance, rows, wording
 from fiducial.report.given import ReportInput
 from fiducial.report.page import evidence_digest, identity
@@ -18,7 +20,7 @@ def model_card(given: ReportInput) -> str:
     Names from tables are escaped, so that they cannot become markup. The same input gives the same text.
     """
     found = rows.numbered(given.evidence)
-    lines = [f"# Model card: {_safe(given.title)}", "", _safe(provenance.RESEARCH_USE), ""]
+    lines = [f"# Model card: {_safe(given.title)}", "", _safe(RESEARCH_USE), ""]
     if given.phantom:
         lines += ["**Phantom data: these patients do not exist.**", ""]
     lines += [f"- {_safe(name)}: {_safe(value)}" for name, value in identity(given, evidence_digest(given.evidence))]
@@ -27,7 +29,12 @@ def model_card(given: ReportInput) -> str:
         lines.append("Not stated: there is no study file.")
     else:
         lines.append(_safe(given.study.study.intended_use))
-        lines += ["", "Not for:", "", *(f"- {_safe(use)}" for use in given.study.study.not_for or ("nothing was excluded",))]
+        lines += [
+            "",
+            "Not for:",
+            "",
+            *(f"- {_safe(use)}" for use in given.study.study.not_for or ("nothing was excluded",)),
+        ]
     lines += ["", "## Acceptance criteria", "", _safe(wording.verdict_sentence(rows.verdict_counts(found))), ""]
     lines += _criteria(rows.criteria(found))
     lines += ["## Figures", "", *_figures(found)]
@@ -41,18 +48,20 @@ def model_card(given: ReportInput) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _criteria(criteria: list[Row]) -> list[str]:
+def _criteria(criteria: Sequence[Row]) -> list[str]:
     if not criteria:
         return []
     lines = ["| Verdict | Criterion | Result |", "|---|---|---|"]
     for row in criteria:
         verdict = wording.VERDICT_WORDS.get(str(row["verdict"]), "Not assessed")
         result = f"{wording.value_text(row)} {wording.interval_text(row)}".strip()
-        lines.append(f"| {verdict} | {_safe(wording.statement(row))} | {_safe(result)} (n = {_safe(wording.population(row))}) |")
+        lines.append(
+            f"| {verdict} | {_safe(wording.statement(row))} | {_safe(result)} (n = {_safe(wording.population(row))}) |"
+        )
     return [*lines, ""]
 
 
-def _figures(found: list[Row]) -> list[str]:
+def _figures(found: Sequence[Row]) -> list[str]:
     chosen = rows.whole(found, (*rows.DISCRIMINATION, *rows.OPERATING, *rows.CALIBRATION, *rows.OVERLAP))
     if not chosen:
         return ["No figures.", ""]
@@ -61,7 +70,13 @@ def _figures(found: list[Row]) -> list[str]:
         label = wording.metric(str(row["metric"])).label
         if row["statistic"] != "value":
             label += f", {row['statistic']}"
-        cells = (label, wording.target_text(row), wording.value_text(row), wording.interval_text(row), wording.population(row))
+        cells = (
+            label,
+            wording.target_text(row),
+            wording.value_text(row),
+            wording.interval_text(row),
+            wording.population(row),
+        )
         lines.append("| " + " | ".join(_safe(cell) or wording.MISSING for cell in cells) + " |")
     return [*lines, ""]
 

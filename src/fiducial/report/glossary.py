@@ -48,8 +48,9 @@ TERMS: dict[str, tuple[str, str]] = {
     "calibration_slope": (
         "Calibration slope and intercept",
         "How the scores relate to observed frequencies. Slope 1 and intercept 0 are ideal. A slope below 1 means that "
-        "scores are too extreme; a positive intercept means that risk is underestimated overall. Calibration in the large is that same overall "
-        "error alone, with the slope held at 1. Recalibrated: after a correction that was learnt on the calibration part.",
+        "scores are too extreme; a positive intercept means that risk is underestimated overall. Calibration in "
+        "the large is that same overall error alone, with the slope held at 1. Recalibrated: after a correction that "
+        "was learnt on the calibration part.",
     ),
     "ece": ("Calibration error (ECE)", "The average distance between predicted probability and observed frequency."),
     "brier": (

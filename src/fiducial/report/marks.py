@@ -53,7 +53,8 @@ def interval_bar(row: Mapping[str, Any]) -> str:
     accepted = (x(bound), _WIDTH) if row.get("direction") == "at_least" else (0.0, x(bound))
     return (
         f'<svg class="bar" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" aria-hidden="true">'
-        f'<rect class="accepted" x="{accepted[0]:.1f}" y="3" width="{accepted[1] - accepted[0]:.1f}" height="{_HEIGHT - 6:g}"/>'
+        f'<rect class="accepted" x="{accepted[0]:.1f}" y="3" '
+        f'width="{accepted[1] - accepted[0]:.1f}" height="{_HEIGHT - 6:g}"/>'
         f'<path class="bound" d="M{x(bound):.1f} 1V{_HEIGHT - 1:g}"/>'
         f'<path class="line" d="M{x(low):.1f} {y:g}H{x(high):.1f}"/>'
         f'<path class="line" d="M{x(low):.1f} {y - 4:g}V{y + 4:g}M{x(high):.1f} {y - 4:g}V{y + 4:g}"/>'

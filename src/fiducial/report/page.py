@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial import RESEARCH_USE
 from fiducial.records.files import write_text
-from fiducial.report import marks, performance, provenance, rows, summary, wording
+from fiducial.report import cases, marks, performance, provenance, rows, subgroups, summary, wording
 from fiducial.report.blocks import Section
 from fiducial.report.given import IndexEntry, ReportInput
 from fiducial.report.rows import Row
@@ -56,10 +56,10 @@ def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Sect
         performance.discrimination(given, found),
         performance.calibration(given, found),
         performance.operating_point(given, found),
-        performance.distribution(given, found),
-        performance.subgroups(given, found),
-        performance.pictures(given),
-        performance.training(given),
+        cases.distribution(given, found),
+        subgroups.section(given, found),
+        cases.pictures(given),
+        cases.training(given),
         provenance.data(given, found),
         provenance.integrity(given, found),
         provenance.model_card(given, found),
@@ -140,7 +140,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     # Trusted markup: drawn by this package from numbers, or by Matplotlib, which escapes the names in it.
-    environment.filters["svg"] = lambda text: Markup(text)  # noqa: S704
+    environment.filters["svg"] = Markup
     environment.filters["mark"] = lambda verdict: Markup(marks.mark(str(verdict)))  # noqa: S704
     environment.filters["png"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     environment.filters["count"] = wording.count

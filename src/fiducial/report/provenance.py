@@ -49,21 +49,25 @@ def data(given: ReportInput, found: Sequence[Row]) -> Section:
     if given.phantom:
         blocks.append(
             Text(
-                "Phantom data: these patients do not exist. They were drawn by rules whose truth is known, to show the software and to "
-                "check it. Nothing here says how a model would do on real patients.",
+                "Phantom data: these patients do not exist. They were drawn by rules whose truth is known, to show the "
+                "software and to check it. Nothing here says how a model would do on real patients.",
                 "warning",
             )
         )
     n_subjects, n_images = rows.sizes(found)
     known = {
         "Data set": given.data_name or "not named",
-        "Audited part": "test" if any(row["split"] == "test" for row in found) else "the whole table (it names no parts)",
-        "Patients audited": wording.count(n_subjects) if n_subjects else wording.MISSING,
+        "Audited part": "test"
+        if any(row["split"] == "test" for row in found)
+        else "the whole table (it names no parts)",
+        "Patients audited": wording.count(n_subjects) if n_subjects else "unknown: no person is named",
         "Images audited": wording.count(n_images) if n_images else wording.MISSING,
     }
     blocks.append(Facts(list(known.items())))
     if not given.description:
-        blocks.append(Text("No cohort: this audit was made from tables alone, so the images are not described here.", "missing"))
+        blocks.append(
+            Text("No cohort: this audit was made from tables alone, so the images are not described here.", "missing")
+        )
     for title, content in (given.description or {}).items():
         blocks.extend(_described(wording.plain(str(title)), content))
     if given.ingest:
@@ -86,7 +90,10 @@ def _described(title: str, content: Any) -> list[Block]:
 
 def _ingest(ingest: Sequence[Any]) -> Fold:
     lines = [_mapping(row) for row in ingest]
-    counts = {status: sum(str(line.get("status")) == status for line in lines) for status in ("accepted", "repaired", "rejected")}
+    counts = {
+        status: sum(str(line.get("status")) == status for line in lines)
+        for status in ("accepted", "repaired", "rejected")
+    }
     words = ", ".join(f"{n} {status}" for status, n in counts.items() if n) or f"{len(lines)} entries"
     order = {"rejected": 0, "repaired": 1}
     lines.sort(key=lambda line: order.get(str(line.get("status")), 2))
@@ -142,7 +149,9 @@ def _check_lines(found: Sequence[Row]) -> Table:
                 Cell(str(row["reason"]) or str(row["method"])),
             ]
         )
-    return Table((Column("Result"), Column("What"), Column("Value", numeric=True), Column("Remark")), lines, kind="checks")
+    return Table(
+        (Column("Result"), Column("What"), Column("Value", numeric=True), Column("Remark")), lines, kind="checks"
+    )
 
 
 def model_card(given: ReportInput, found: Sequence[Row]) -> Section:
@@ -159,7 +168,9 @@ def model_card(given: ReportInput, found: Sequence[Row]) -> Section:
         )
     blocks.append(Listing(limits(given, found), "Limits of this evidence"))
     plain_facts = {key: value for key, value in run.items() if key not in OWN_KEYS and not isinstance(value, Mapping)}
-    blocks.append(facts(plain_facts, "Model and run") if plain_facts else Text("No facts about the model were given.", "missing"))
+    blocks.append(
+        facts(plain_facts, "Model and run") if plain_facts else Text("No facts about the model were given.", "missing")
+    )
     for key, value in run.items():
         if isinstance(value, Mapping) and value and key not in OWN_KEYS:
             blocks.append(facts(value, wording.plain(str(key))))
@@ -180,7 +191,7 @@ def limits(given: ReportInput, found: Sequence[Row]) -> list[str]:
         result.append("All data are phantom data; nothing is known about real patients.")
     if given.study is None:
         result.append("No criteria were stated before the audit.")
-    if any("by image" in f"{row['method']} {row['reason']}".lower() for row in found):
+    if any(wording.by_image(row) for row in found):
         result.append("The person behind an image is unknown; intervals are by image and too narrow.")
     n_subjects, n_images = rows.sizes(found)
     n = n_subjects or n_images
@@ -224,7 +235,8 @@ def evidence(found: Sequence[Row], digest: str) -> Section:
         blocks.append(Fold(f"{wording.plain(check)} ({len(chosen)} {noun})", [table]))
     if not blocks:
         blocks.append(Text("The evidence table is empty.", "missing"))
-    lead = f"All {wording.count(len(found))} rows, each with its number, method and source. SHA-256 of the table: {digest}."
+    n_rows = wording.plural(len(found), "row", "rows")
+    lead = f"All {n_rows}, each with number, method and source. SHA-256 of the table: {digest}."
     return Section("evidence", "Evidence", blocks, lead)
 
 
@@ -244,7 +256,10 @@ def _evidence_line(row: Row) -> list[Cell]:
         Cell(wording.group_text(str(row["group"])), "" if condition in ("clean", "") else condition),
         Cell(str(row["split"]) or wording.MISSING),
         Cell(wording.value_text(row)),
-        Cell(wording.interval_text(row) or wording.MISSING, wording.percent(row["level"]) if wording.interval_text(row) else ""),
+        Cell(
+            wording.interval_text(row) or wording.MISSING,
+            wording.percent(row["level"]) if wording.interval_text(row) else "",
+        ),
         Cell(wording.count(row["n_subjects"])),
         Cell(wording.count(row["n_images"])),
         Cell(wording.count(row["n_events"])),

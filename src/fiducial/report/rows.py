@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import wording
@@ -20,6 +20,8 @@ RECALIBRATED = "recalibrated"
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
 _DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
+# The checks whose figures rest on the audited cases alone (others compare parts and count all of them).
+_SIZED = ("accuracy", "calibration", "operating_point")
 CENTRES = ("value", "mean", "median")
 
 
@@ -33,25 +35,25 @@ def numbered(evidence: pd.DataFrame) -> list[dict[str, Any]]:
     return result
 
 
-def criteria(rows: Iterable[Row]) -> list[Row]:
+def criteria(rows: Sequence[Row]) -> list[Row]:
     """The verdicts on acceptance criteria."""
     return [row for row in rows if row["check"] == ACCEPTANCE]
 
 
-def checks(rows: Iterable[Row]) -> list[Row]:
+def checks(rows: Sequence[Row]) -> list[Row]:
     """The checks' own results, findings first; a single group that is too small stands in the subgroups instead."""
     order = {verdict: place for place, verdict in enumerate(wording.CHECK_VERDICTS)}
     found = [r for r in rows if r["verdict"] in order and r["check"] != ACCEPTANCE and "=" not in r["group"]]
     return sorted(found, key=lambda row: order[row["verdict"]])
 
 
-def figures(rows: Iterable[Row], condition: str = "clean") -> list[Row]:
+def figures(rows: Sequence[Row], condition: str = "clean") -> list[Row]:
     """Rows of one condition that are not a criterion's."""
     return [row for row in rows if row["check"] != ACCEPTANCE and row["condition"] == condition]
 
 
 def whole(
-    rows: Iterable[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED, condition: str = "clean"
+    rows: Sequence[Row], metrics: Sequence[str], *, splits: Sequence[str] = AUDITED, condition: str = "clean"
 ) -> list[Row]:
     """Figures of the whole population for some metrics, in the metrics' order, one row each.
 
@@ -69,7 +71,7 @@ def whole(
     return sorted(best.values(), key=lambda row: metrics.index(str(row["metric"])))
 
 
-def groups_by_metric(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
+def groups_by_metric(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
     """(target, item, metric, statistic) -> the whole population's row and each group's, where groups exist."""
     tables: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in figures(rows):
@@ -97,27 +99,27 @@ def _attributes(row: Row) -> str:
     return "&".join(part.partition("=")[0] for part in str(row["group"]).split("&"))
 
 
-def gaps(rows: Iterable[Row]) -> list[Row]:
+def gaps(rows: Sequence[Row]) -> list[Row]:
     """Gaps between the groups of an attribute."""
     return [row for row in figures(rows) if row["statistic"] == "gap" and row["verdict"] not in wording.CHECK_VERDICTS]
 
 
-def targets(rows: Iterable[Row]) -> list[str]:
+def targets(rows: Sequence[Row]) -> list[str]:
     """Targets in the order of the evidence."""
     return list(dict.fromkeys(str(row["target"]) for row in rows if row["target"]))
 
 
-def is_segmentation(rows: Iterable[Row]) -> bool:
+def is_segmentation(rows: Sequence[Row]) -> bool:
     """Whether the evidence is about masks."""
     return any(row["metric"] in OVERLAP for row in rows)
 
 
-def is_score(rows: Iterable[Row]) -> bool:
+def is_score(rows: Sequence[Row]) -> bool:
     """Whether the evidence is about scores."""
     return any(row["metric"] in DISCRIMINATION or row["metric"] in OPERATING for row in rows)
 
 
-def verdict_counts(rows: Iterable[Row]) -> dict[str, int]:
+def verdict_counts(rows: Sequence[Row]) -> dict[str, int]:
     """Criteria by verdict, all four named."""
     counts = dict.fromkeys(wording.CRITERION_VERDICTS, 0)
     for row in criteria(rows):
@@ -126,11 +128,12 @@ def verdict_counts(rows: Iterable[Row]) -> dict[str, int]:
     return counts
 
 
-def sizes(rows: Iterable[Row]) -> tuple[int, int]:
-    """Patients and images of the audited part: the largest that a figure rests on."""
+def sizes(rows: Sequence[Row]) -> tuple[int, int]:
+    """Patients (0 where no person is known) and images of the audited part: the largest that a figure rests on."""
     audited = [row for row in figures(rows) if row["split"] in AUDITED]
+    audited = [row for row in audited if row["check"] in _SIZED] or audited
     return (
-        max((int(row["n_subjects"]) for row in audited), default=0),
+        max((int(row["n_subjects"]) for row in audited if not wording.by_image(row)), default=0),
         max((int(row["n_images"]) for row in audited), default=0),
     )
 
@@ -141,6 +144,6 @@ def headline(rows: Sequence[Row], limit: int = 4) -> list[Row]:
         first = whole(rows, ("auc",))
         return (first if len(first) != 1 else [*first, *whole(rows, ("sensitivity", "specificity"))])[:limit]
     dice = [row for row in whole(rows, ("dice",)) if row["statistic"] in ("mean", "value")]
-    return (dice if len(dice) != 1 else [*dice, *[r for r in whole(rows, ("hd95", "nsd")) if r["statistic"] == "mean"]])[
-        :limit
-    ]
+    return (
+        dice if len(dice) != 1 else [*dice, *[r for r in whole(rows, ("hd95", "nsd")) if r["statistic"] == "mean"]]
+    )[:limit]

@@ -11,8 +11,8 @@ from fiducial.report.given import ReportInput
 from fiducial.report.rows import Row
 
 BY_IMAGE = (
-    "The person behind an image is not known in this data set. Intervals are by image: two images of one person count as "
-    "two independent cases, so the intervals are too narrow."
+    "The person behind an image is not known in this data set. Intervals are by image: two images of one person count "
+    "as two independent cases, so the intervals are too narrow."
 )
 
 
@@ -54,14 +54,17 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section:
         blocks.append(
             Text(
                 "Pass: the whole interval lies on the accepted side of the bound. Fail: it lies on the other side. "
-                "Inconclusive: the interval crosses the bound, or is too uncertain to judge. In the drawing the shaded side is "
-                "accepted, the vertical rule is the bound, the bar is the interval and the dot the value.",
+                "Inconclusive: the interval crosses the bound, or is too uncertain to judge. In the drawing the shaded "
+                "side is accepted, the vertical rule is the bound, the bar is the interval and the dot the value.",
                 "note",
             )
         )
     elif given.study is None:
         blocks.append(
-            Text("No study file was given: no acceptance criteria, so no verdicts. The figures are descriptive.", "missing")
+            Text(
+                "No study file was given: no acceptance criteria, so no verdicts. The figures are descriptive.",
+                "missing",
+            )
         )
     else:
         blocks.append(Text("The study states no acceptance criteria, so there are no verdicts.", "missing"))
@@ -84,7 +87,7 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section:
 
 def person_unknown(found: Sequence[Row]) -> bool:
     """Whether any figure says that its interval is by image."""
-    return any("by image" in f"{row['method']} {row['reason']}".lower() for row in found)
+    return any(wording.by_image(row) for row in found)
 
 
 def _criteria_table(criteria: Sequence[Row]) -> Table:
@@ -98,7 +101,10 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
         notes = [part, f"n = {wording.population(row)}", str(row["reason"])]
         lines.append(
             [
-                Cell(wording.VERDICT_WORDS.get(str(row["verdict"]), "Not assessed"), verdict=str(row["verdict"] or "not_assessed")),
+                Cell(
+                    wording.VERDICT_WORDS.get(str(row["verdict"]), "Not assessed"),
+                    verdict=str(row["verdict"] or "not_assessed"),
+                ),
                 Cell(wording.statement(row), "; ".join(note for note in notes if note), href=f"#e{row['id']}"),
                 Cell(wording.value_text(row, digits), interval, strong=True),
                 Cell(wording.bound_text(row)),
@@ -131,7 +137,13 @@ def _checks_table(checks: Sequence[Row]) -> Table:
                 Cell(wording.population(row)),
             ]
         )
-    columns = (Column("Result"), Column("Check"), Column("What it says"), Column("Value", numeric=True), Column("n", numeric=True))
+    columns = (
+        Column("Result"),
+        Column("Check"),
+        Column("What it says"),
+        Column("Value", numeric=True),
+        Column("n", numeric=True),
+    )
     return Table(columns, lines, kind="checks")
 
 

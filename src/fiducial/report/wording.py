@@ -72,7 +72,25 @@ _STATISTICS: dict[str, str] = {
     "median": "median ",
     "std": "standard deviation of ",
 }
-_KEEP_UPPER = {"ct", "mr", "pt", "id", "n", "auc", "roc", "iou", "nsd", "hd95", "masd", "ppv", "npv", "ece", "p", "gpu", "cpu"}
+_KEEP_UPPER = {
+    "ct",
+    "mr",
+    "pt",
+    "id",
+    "n",
+    "auc",
+    "roc",
+    "iou",
+    "nsd",
+    "hd95",
+    "masd",
+    "ppv",
+    "npv",
+    "ece",
+    "p",
+    "gpu",
+    "cpu",
+}
 
 
 def plain(name: str) -> str:
@@ -129,21 +147,23 @@ def anything(value: Any) -> str:
     """Any fact for a table cell: numbers to four significant digits, lists joined, missing as a dash."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(anything(item) for item in value) or MISSING
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {anything(item)}" for key, item in value.items()) or MISSING
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(anything(item) for item in value) or MISSING
     if is_missing(value):
         return MISSING
-    if isinstance(value, str):
-        return value
+    return value if isinstance(value, str) else _quantity(value)
+
+
+def _quantity(value: Any) -> str:
+    """A number of unknown meaning: whole numbers whole, others to four significant digits; anything else as text."""
     try:
-        whole = float(value)
+        size = float(value)
     except (TypeError, ValueError):
         return str(value)
-    if whole.is_integer() and abs(whole) < 1e15:
-        return count(whole)
-    return f"{whole:.4g}".replace("-", "\u2212")
+    whole = size.is_integer() and abs(size) < 1e15
+    return count(size) if whole else f"{size:.4g}".replace("-", "\u2212")
 
 
 def digits_beside(value: Any, threshold: Any, digits: int) -> int:
@@ -230,9 +250,16 @@ def statement(row: Mapping[str, Any]) -> str:
     return text[:1].upper() + text[1:]
 
 
+def by_image(row: Mapping[str, Any]) -> bool:
+    """Whether the row says that no person is known, so that its cases are images."""
+    return "by image" in f"{row.get('method', '')} {row.get('reason', '')}".lower()
+
+
 def population(row: Mapping[str, Any]) -> str:
     """``98 patients, 120 images`` (images only where they differ, or where no person is known)."""
     n_subjects, n_images = int(row.get("n_subjects") or 0), int(row.get("n_images") or 0)
+    if by_image(row):
+        n_subjects, n_images = 0, n_images or n_subjects
     parts = []
     if n_subjects:
         parts.append(f"{count(n_subjects)} {'patient' if n_subjects == 1 else 'patients'}")

@@ -8,7 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import wording
-from fiducial.report.figures.svg import COLOURS, DARK, DASHES, FAINT, INK, MID, SOFT, Drawing, new_figure, short, styled, to_svg
+from fiducial.report.figures.svg import (
+    COLOURS,
+    DARK,
+    DASHES,
+    FAINT,
+    INK,
+    MID,
+    SOFT,
+    Drawing,
+    new_figure,
+    short,
+    styled,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +99,9 @@ def _limits(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 def _forest_row(axes: Axes, row: Mapping[str, Any], y: int, minimum_n: int) -> None:
     if wording.is_missing(row["value"]):
-        axes.text(0.01, y, "not enough cases", transform=axes.get_yaxis_transform(), va="center", color=SOFT, fontsize=8.5)
+        axes.text(
+            0.01, y, "not enough cases", transform=axes.get_yaxis_transform(), va="center", color=SOFT, fontsize=8.5
+        )
         return
     small = int(row["n_subjects"] or row["n_images"] or 0) < minimum_n
     colour = SOFT if small else DARK
@@ -98,7 +113,9 @@ def _forest_row(axes: Axes, row: Mapping[str, Any], y: int, minimum_n: int) -> N
     )
 
 
-def strip(values: Mapping[str, Sequence[float]], *, prefix: str, metric: str, summary: Mapping[str, Mapping[str, Any]]) -> Drawing:
+def strip(
+    values: Mapping[str, Sequence[float]], *, prefix: str, metric: str, summary: Mapping[str, Mapping[str, Any]]
+) -> Drawing:
     """Every case as a point, one line a structure; a box of the middle half with the median; the mean and its interval.
 
     Args:
@@ -118,7 +135,9 @@ def strip(values: Mapping[str, Sequence[float]], *, prefix: str, metric: str, su
             axes.plot(points, heights, "o", markersize=3.4, color=DARK, alpha=0.45, markeredgewidth=0)
             if len(points) > 1:
                 first, median, third = statistics.quantiles(points, n=4, method="inclusive")
-                axes.barh(y - 0.12, third - first, left=first, height=0.2, facecolor="none", edgecolor=SOFT, linewidth=0.9)
+                axes.barh(
+                    y - 0.12, third - first, left=first, height=0.2, facecolor="none", edgecolor=SOFT, linewidth=0.9
+                )
                 axes.plot([median, median], [y - 0.22, y - 0.02], color=INK, linewidth=1.6)
             row = summary.get(name)
             if row is not None and not wording.is_missing(row["value"]):

@@ -82,7 +82,9 @@ def roc(
         for place, (series, rows) in enumerate(curves.groupby("series", sort=False)):
             look = part_style(str(series), place)
             label = "\n".join(
-                part for part in (series_label(str(series), int(rows["n"].max())), (labels or {}).get(str(series), "")) if part
+                part
+                for part in (series_label(str(series), int(rows["n"].max())), (labels or {}).get(str(series), ""))
+                if part
             )
             banded = rows.dropna(subset=["low", "high"])
             if len(banded) > 1:
@@ -108,9 +110,7 @@ def roc(
     return Drawing(svg, "", title)
 
 
-def reliability(
-    curves: pd.DataFrame, histogram: pd.DataFrame | None, *, prefix: str, target: str
-) -> Drawing:
+def reliability(curves: pd.DataFrame, histogram: pd.DataFrame | None, *, prefix: str, target: str) -> Drawing:
     """Observed frequency against predicted probability, with the number of cases in each bin below.
 
     Args:
@@ -127,8 +127,13 @@ def reliability(
             look = part_style(str(series), place)
             rows = rows.sort_values("x")  # noqa: PLW2901
             label = series_label(str(series), int(rows["n"].sum()))
-            spread = [(rows["y"] - rows["low"]).clip(lower=0).fillna(0), (rows["high"] - rows["y"]).clip(lower=0).fillna(0)]
-            axes.errorbar(rows["x"], rows["y"], yerr=spread, fmt="none", ecolor=look["color"], elinewidth=1.0, alpha=0.7)
+            spread = [
+                (rows["y"] - rows["low"]).clip(lower=0).fillna(0),
+                (rows["high"] - rows["y"]).clip(lower=0).fillna(0),
+            ]
+            axes.errorbar(
+                rows["x"], rows["y"], yerr=spread, fmt="none", ecolor=look["color"], elinewidth=1.0, alpha=0.7
+            )
             face = "white" if series == "calibration" else look["color"]
             axes.plot(
                 rows["x"],
@@ -209,5 +214,3 @@ def shift(rows: Sequence[Mapping[str, Any]], *, prefix: str, target: str, sizes:
         title = f"Operating point: {target}"
         svg = to_svg(figure, prefix=prefix, title=title)
     return Drawing(svg, "", title)
-
-

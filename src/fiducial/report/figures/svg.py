@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # noqa: S405  (only Matplotlib's own output is parsed)
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)
 MARKERS = ("o", "s", "^", "D", "v")
 COLOURS = (DARK, MID, "#3b3b3b", "#7a8f2a", "#7d5ba6")
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fiducial",
     "text.parse_math": False,
@@ -79,7 +79,7 @@ def styled() -> Iterator[None]:
 
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type, unused-ignore]
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
         warnings.filterwarnings("ignore", message=".*layout not applied.*")
@@ -145,13 +145,13 @@ def _settle_ids(root: ET.Element, prefix: str) -> None:
             else:
                 del element.attrib["id"]
         for name in pointers:
-            value = element.get(name)
-            if value is None:
+            pointer = element.get(name)
+            if pointer is None:
                 continue
-            value = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", value)
-            if value.startswith("#") and name.endswith("href"):
-                value = f"#{prefix}-{value[1:]}"
-            element.set(name, value)
+            pointer = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", pointer)
+            if pointer.startswith("#") and name.endswith("href"):
+                pointer = f"#{prefix}-{pointer[1:]}"
+            element.set(name, pointer)
 
 
 def short(text: str, length: int) -> str:
