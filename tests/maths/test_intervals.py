@@ -135,16 +135,29 @@ def test_one_positive_patient_is_said_and_bounded():
 # means and medians
 
 
-def test_mean_of_few_is_student_s_interval():
-    values = [1.0, 2.0, 4.0, 4.5, 7.0]
+def test_mean_without_skewness_is_student_s_interval():
+    values = [1.0, 2.0, 4.0, 6.0, 7.0]
     peer = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
     assert bounds(mean_interval(values)) == pytest.approx(peer)
+    copied = mean_interval(np.tile(values, 3), subject=np.tile(np.arange(5), 3))
+    assert bounds(copied) == pytest.approx(peer)
 
 
-def test_mean_of_many_normal_values_is_near_student_s():
-    values = np.random.default_rng(0).normal(size=300)
-    peer = stats.t.interval(0.95, 299, values.mean(), stats.sem(values))
-    assert bounds(mean_interval(values, n_replicates=20_000)) == pytest.approx(peer, abs=0.006)
+def test_mean_undoes_hall_s_transformation():
+    """Hall (1992): g(T) = T + a T^2 / 3 + a^2 T^3 / 27 + a / (6 n) times sqrt(n), with a the skewness, maps T to t."""
+    values = np.random.default_rng(0).exponential(size=30)
+    found, n, skewness = mean_interval(values), 30, stats.skew(values)
+    t = stats.t.ppf(0.975, 29)
+    for bound, side in ((found.low, t), (found.high, -t)):
+        u = (found.value - bound) / stats.sem(values) / math.sqrt(n)
+        g = u + skewness * u**2 / 3 + skewness**2 * u**3 / 27 + skewness / (6 * n)
+        assert math.sqrt(n) * g == pytest.approx(side)
+
+
+def test_one_failed_case_among_good_ones_lowers_the_lower_end():
+    found = mean_interval([0.95] * 10 + [0.9] * 10 + [0.0], bounds=(0, 1))
+    assert found.value - found.low > 2 * (found.high - found.value)
+    assert found.high < 0.95
 
 
 def test_median_against_its_exact_order_statistics():
@@ -295,7 +308,7 @@ def test_intervals_hold_their_value_and_widen_with_the_level(seed, n_subjects, l
     for function in (
         lambda at: auc_interval(truth, score, subject=subject, level=at),
         lambda at: rate_interval(truth, subject=subject, level=at),
-        lambda at: mean_interval(unit, subject=subject, level=at, n_replicates=200, bounds=(0, 1)),
+        lambda at: mean_interval(unit, subject=subject, level=at, bounds=(0, 1)),
     ):
         inner, outer = function(level), function(0.995)
         assert inner.reason in REASONS

@@ -22,6 +22,7 @@ PERSONS_UNKNOWN = "by image; persons unknown: intervals may be too narrow"
 DELONG = "DeLong, DeLong and Clarke-Pearson, Biometrics 1988; clusters: Obuchowski, Biometrics 1997"
 WILSON = "Wilson, JASA 1927; clusters: Korn and Graubard, Survey Methodology 1998"
 BOOTSTRAP = "bootstrap: Davison and Hinkley 1997; clusters: Field and Welsh, JRSS B 2007"
+LOCATION = f"means: Hall, JRSS B 1992; medians and gaps: {BOOTSTRAP}"
 BRIER = "Brier, Monthly Weather Review 1950"
 ECE = "Naeini, Cooper and Hauskrecht, AAAI 2015"
 COX = "Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019"
@@ -43,12 +44,12 @@ REFERENCES: dict[str, str] = {
     "ece": f"{ECE}; {BOOTSTRAP}",
     "calibration_slope": f"{COX}; {BOOTSTRAP}",
     "calibration_intercept": f"{COX}; {BOOTSTRAP}",
-    "dice": f"{DICE}; {BOOTSTRAP}",
-    "iou": f"Jaccard, New Phytologist 1912; {BOOTSTRAP}",
-    "hd95": f"{SURFACE}; {BOOTSTRAP}",
-    "masd": f"{SURFACE}; {BOOTSTRAP}",
-    "nsd": f"{SURFACE}; {BOOTSTRAP}",
-    "volume_difference_ml": BOOTSTRAP,
+    "dice": f"{DICE}; {LOCATION}",
+    "iou": f"Jaccard, New Phytologist 1912; {LOCATION}",
+    "hd95": f"{SURFACE}; {LOCATION}",
+    "masd": f"{SURFACE}; {LOCATION}",
+    "nsd": f"{SURFACE}; {LOCATION}",
+    "volume_difference_ml": LOCATION,
 }
 
 

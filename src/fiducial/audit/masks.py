@@ -113,15 +113,17 @@ def location(column: CaseColumn, statistic: str, settings: AuditSettings) -> Int
     """Mean or median with its clustered interval."""
     from fiducial.maths.intervals import mean_interval, median_interval
 
-    function = median_interval if statistic == "median" else mean_interval
-    found = function(
-        column.value,
-        subject=column.subject,
-        level=settings.level,
-        n_replicates=settings.n_replicates,
-        seed=settings.seed,
-        bounds=column.bounds,
-    )
+    if statistic == "median":
+        found = median_interval(
+            column.value,
+            subject=column.subject,
+            level=settings.level,
+            n_replicates=settings.n_replicates,
+            seed=settings.seed,
+            bounds=column.bounds,
+        )
+    else:
+        found = mean_interval(column.value, subject=column.subject, level=settings.level, bounds=column.bounds)
     # A distance has no largest value, so it has no bounds to give; it is never negative, though.
     return replace(found, low=max(0.0, found.low)) if column.metric in DISTANCES and found.low < 0 else found
 
