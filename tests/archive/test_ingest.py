@@ -55,14 +55,14 @@ def test_image_masks_and_rows(hospital: Path, ct: Image, header: DicomHeader, tm
         68,
     )
     assert (image["scanner"], image["kernel"], image["kvp"]) == ("Phantom Works PW-1", "B30f", 120)
-    assert (gtv["of"], gtv["structure"], gtv["label"], gtv["modality"]) == (image["image"], "GTV", 1, "RTSTRUCT")
+    assert (gtv["of"], gtv["structure"], gtv["mask_value"], gtv["modality"]) == (image["image"], "GTV", 1, "RTSTRUCT")
     assert {row["subject"] for row in made.rows} == {Pseudonyms(KEY).subject(header.patient_id)}
     read = read_image(tmp_path / "cohort" / image["path"])
     np.testing.assert_array_equal(read.array, ct.array)
     np.testing.assert_allclose(read.geometry.affine, ct.geometry.affine, atol=1e-5)
     assert (read.modality, read.unit) == ("CT", "HU")
     for row, above in ((gtv, 300), (spot, 600)):
-        mask = read_mask(tmp_path / "cohort" / row["path"], label=row["label"])
+        mask = read_mask(tmp_path / "cohort" / row["path"], label=row["mask_value"])
         np.testing.assert_array_equal(mask.array, ct.array > above)
         mask.geometry.require_match(read.geometry)
     assert len(table([dict(row) for row in made.rows], COHORT)) == 3

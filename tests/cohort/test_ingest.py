@@ -31,7 +31,7 @@ def test_pairs_become_one_row_for_each_image_and_each_structure(pairs: Path, tmp
     masks = made.cohort[made.cohort["role"] == "mask"].set_index("image")
     assert images["image"].tolist() == images["subject"].tolist() == ["case0", "case1", "case2", "case3"]
     assert masks.index.tolist() == [f"case{n}~label_{k}" for n in range(4) for k in (1, 2)]
-    assert masks["label"].tolist() == [1, 2] * 4
+    assert masks["mask_value"].tolist() == [1, 2] * 4
     assert masks["of"].tolist() == [f"case{n}" for n in range(4) for _ in range(2)]
     assert images["path"].iloc[0] == str((pairs / "images" / "case0.nii.gz").resolve())
     # 2 x 9 x 7 voxels of 12 mm3, and the structure that case 3 lacks is empty there.

@@ -85,11 +85,10 @@ def test_rows_that_say_the_same_twice_are_one(file: Any) -> None:
     assert frame["subject"].tolist() == ["a", "b"]
 
 
-def test_the_column_label_of_masks_stays(people: People, file: Any) -> None:
-    cohort = people(2)
-    cohort.loc[1, ["role", "of", "subject", "label"]] = ["mask", "s0000-0", "s0000", 2]
-    joined = join_labels(cohort, file("subject,label\ns0000,0\n"))
-    assert joined.cohort["label"].tolist() == [0, 2]
+def test_a_column_called_label_is_a_label_like_any_other(people: People, file: Any) -> None:
+    joined = join_labels(people(3), file("subject,label\ns0000,benign\ns0001,malignant\n"))
+    assert joined.cohort["label"].tolist()[:2] == ["benign", "malignant"]
+    assert joined.cohort["mask_value"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +96,6 @@ def test_the_column_label_of_masks_stays(people: People, file: Any) -> None:
     [
         ("patient,stage\na,1\n", r"labels\.csv: no column image or subject; it has patient, stage"),
         ("subject,sha256\ns0000,1\n", r"column\(s\) sha256, which the cohort fills itself"),
-        ("subject,label\ns0000,benign\n", "a column called label with gaps or with values that are no whole numbers"),
-        ("subject,label\ns0000,1\n", "2 subjects of the images have no row, and the column label cannot hold gaps"),
         ("subject,stage\n,1\n", "row 1, column subject: an empty id"),
         ("subject,split\ns0000,train\ns0001,later\n", r"row 2, column split: 'later'(.|\n)*calibration"),
         ("subject,stage\ns0000,1\ns0001,1\ns0000,2\n", "rows 1, 3: rows of one subject differ in stage"),

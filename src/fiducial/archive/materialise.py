@@ -119,7 +119,7 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
             "of": image,
             "role": "mask",
             "structure": name,
-            "label": 1,
+            "mask_value": 1,
             "path": file,
             "modality": "RTSTRUCT",
             "unit": "",

@@ -210,25 +210,22 @@ def _rows(case: CaseFiles, examined: Examined, structures: dict[int, str], out: 
         for image, columns in examined.images.items()
     ]
     first = next(iter(examined.images))
-    of_masks = {name: value for name, value in shared.items() if name != "label"}
     for mask in examined.masks:
         for value, structure in structures.items():
             volume = round(mask.volumes_ml.get(value, 0.0), 6)
             rows.append(
                 {
-                    **of_masks,
+                    **shared,
                     "image": f"{case.case}~{structure}",
                     "of": first,
                     "role": "mask",
                     "structure": structure,
-                    "label": value,
+                    "mask_value": value,
                     "path": _path(mask.path, out),
                     "sha256": mask.sha256,
                     "fingerprint": json.dumps({"volume_ml": volume}),
                 }
             )
-    for row in rows:
-        row.setdefault("label", 1)
     return rows
 
 

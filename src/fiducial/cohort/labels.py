@@ -16,8 +16,7 @@ from fiducial.records.tables import COHORT, SPLITS
 if TYPE_CHECKING:
     import pandas as pd
 
-GIVEN = ("subject", "visit", "acquired", "exam", "site", "split", "modality", "label")
-OF_IMAGES = ("label", "modality")
+GIVEN = ("subject", "visit", "acquired", "exam", "site", "split", "modality")
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 
 
@@ -82,19 +81,6 @@ def _check_columns(frame: pd.DataFrame, path: Path) -> None:
         raise TableError(
             f"column(s) {', '.join(own)}, which the cohort fills itself", where=str(path), action="rename or drop them"
         )
-    if "label" in frame.columns and not _whole_numbers(frame["label"]):
-        raise TableError(
-            "a column called label with gaps or with values that are no whole numbers",
-            where=f"{path}, column label",
-            legal="whole numbers for every row, since label is a number in the cohort",
-            action="rename the column to what it says, for example diagnosis",
-        )
-
-
-def _whole_numbers(series: pd.Series[Any]) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_integer_dtype(series))
 
 
 def _split(series: pd.Series[Any], path: Path) -> pd.Series[Any]:
@@ -157,19 +143,13 @@ def join_labels(cohort: pd.DataFrame, path: Path, *, pseudonyms: Mapping[str, st
     lonely = sorted(there - set(given[key]))
     if len(lonely) == len(there):
         raise _no_match(raw, there, path, key=key, by_row=pseudonyms is not None)
-    if "label" in given.columns and lonely:
-        raise TableError(
-            f"{len(lonely)} {key}s of the images have no row, and the column label cannot hold gaps",
-            where=f"{path}, column label",
-            action="rename the column to what it says, for example diagnosis",
-        )
     unmatched += [f"{key} {name} has no row in {path.name}" for name in lonely]
     columns = given.drop_duplicates(key).set_index(key)
     result = cohort.copy()
     notes = []
     for name in columns.columns:
         values = pd.Series(own.map(columns[name]).to_numpy(), index=result.index)
-        if name in OF_IMAGES:
+        if name == "modality":
             values = values.where(result["role"] != "mask")
         if name in result.columns:
             values, n_changed = _over(result[name], values)

@@ -58,10 +58,9 @@ def images_of(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def attribute_columns(cohort: pd.DataFrame) -> list[str]:
-    """Columns beyond the schema (attributes and labels), and the schema's own that vary: site, modality, label."""
+    """Columns beyond the schema (attributes and labels), and the schema's own that vary: site, modality."""
     images = images_of(cohort)
     own = [name for name in ("site", "modality") if (images[name] != "").any()]
-    own += ["label"] if images["label"].nunique() > 1 else []
     return own + [str(name) for name in cohort.columns if name not in COHORT.names and name != "fold"]
 
 

@@ -16,7 +16,7 @@ OWN = ("image", "subject", "split")
 MOST_VALUES = 20
 """A number with more distinct values than this makes no groups; the study's bands do."""
 NO_ATTRIBUTE = (
-    *("of", "role", "structure", "label", "rater", "path", "unit", "sha256", "signature", "fingerprint"),
+    *("of", "role", "structure", "mask_value", "rater", "path", "unit", "sha256", "signature", "fingerprint"),
     *("acquired", "visit", "exam"),
 )
 

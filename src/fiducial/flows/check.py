@@ -49,7 +49,7 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
     Raises:
         InputRefused: a table is broken, or the study cannot be served by its cohort. Leaks are returned, not raised.
     """
-    from fiducial.cohort import cohort_digest, describe, find_leaks, load_cohort, split_cohort
+    from fiducial.cohort import cohort_digest, describe, find_leaks, load_cohort
 
     source = Path(source)
     study = _study(source)
@@ -58,10 +58,11 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
     fingerprint = ""
     if study:
         from fiducial.study import check_against
+        from fiducial.train.division import split_study
 
         check_against(study, cohort)
         fingerprint = study.fingerprint(cohort_digest(cohort))
-        cohort = split_cohort(cohort, study.data.split)
+        cohort = split_study(study, cohort)
     progress("leaks", 0, 1)
     leaks = find_leaks(cohort)
     progress("leaks", 1, 1)

@@ -45,7 +45,7 @@ class Files:
         masks = self.cohort[(self.cohort["of"] == name) & (self.cohort["structure"] == structure)]
         if not len(masks) or not self._there(masks.iloc[0]["path"]):
             return None
-        mask = read_mask(self._place(masks.iloc[0]["path"]), label=int(masks.iloc[0]["label"])).array
+        mask = read_mask(self._place(masks.iloc[0]["path"]), label=int(masks.iloc[0]["mask_value"])).array
         inside: NDArray[np.bool_] = mask[0].astype(bool)
         return inside
 

@@ -177,7 +177,7 @@ def _masks_by_image(cohort: pd.DataFrame, folder: Path) -> dict[str, list[MaskFi
     """Reference masks (no rater) by the image that they belong to."""
     masks: dict[str, list[MaskFile]] = {}
     rows = cohort[(cohort["role"] == "mask") & (cohort["rater"] == "")]
-    for of, structure, path, label in zip(rows["of"], rows["structure"], rows["path"], rows["label"], strict=True):
+    for of, structure, path, label in zip(rows["of"], rows["structure"], rows["path"], rows["mask_value"], strict=True):
         masks.setdefault(of, []).append(MaskFile(structure, resolve(path, folder), int(label)))
     return masks
 

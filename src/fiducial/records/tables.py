@@ -64,7 +64,7 @@ COHORT = Schema(
         Column("of", meaning="for a mask: the image that it belongs to"),
         Column("role", default=None, legal=ROLES),
         Column("structure", meaning="for a mask: the structure"),
-        Column("label", "integer", 1, meaning="for a mask: the value in the file that means this structure"),
+        Column("mask_value", "integer", 1, meaning="for a mask: the value in the file that means this structure"),
         Column("rater", meaning="who drew or said it; empty for the reference"),
         Column("path", meaning="file, relative to the cohort folder or absolute; `file.npz#key/index` for npz"),
         Column("modality", meaning="DICOM modality"),

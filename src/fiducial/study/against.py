@@ -70,7 +70,7 @@ def _check_group(criterion: Criterion, frame: pd.DataFrame, where: str) -> None:
 
 def _attributes(frame: pd.DataFrame) -> list[str]:
     """Columns that may serve as attributes: all but the ones that say where a file is or what it holds."""
-    own = ("subject", "image", "of", "role", "structure", "label", "path", "split", "rater")
+    own = ("subject", "image", "of", "role", "structure", "mask_value", "path", "split", "rater")
     derived = ("sha256", "signature", "fingerprint")
     return [str(name) for name in frame.columns if name not in own + derived]
 

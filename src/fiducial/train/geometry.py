@@ -16,6 +16,9 @@ BYTES_PER_VOXEL = 4 * 24  # 32-bit numbers kept for the backward pass, per voxel
 PATCH_VOXELS = {"cpu": 100_000, "cuda": 2_000_000}
 REGION_VOXELS = {"cpu": 32_768, "cuda": 262_144}
 PATCH_SHARE = 8  # a patch covers at least this part (1/8) of the median image, else spacing is made coarser
+BFLOAT16_BAD_SIZE = 2
+"""PyTorch 2.13's bfloat16 convolution on a CPU (oneDNN) leaves parts of a weight gradient unset, differently in each
+call and at times not finite, where the first axis of a volume is 2 voxels long under a 3-wide kernel."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +156,14 @@ def _strides(size: Triple, spacing: TripleMm, first: Triple, *, flat: bool) -> t
 def _fit_patch(size: Triple, strides: Sequence[Triple], limit: int) -> Triple:
     """The size rounded up to what the strides divide, its largest axis cut until it holds at most ``limit`` voxels.
 
-    Each axis keeps at least twice its divisor, so that instance normalisation has more than one voxel at the bottom.
+    Each axis keeps at least twice its divisor, so that instance normalisation has more than one voxel at the bottom;
+    the first axis of a volume three times (see `BFLOAT16_BAD_SIZE`).
     """
     divisor = [math.prod(s[axis] for s in strides) for axis in range(3)]
-    patch = [max(2 * d if d > 1 else 1, d * round(n / d + 0.3)) for n, d in zip(size, divisor, strict=True)]
+    least = [(3 if axis == 0 and divisor[2] > 1 else 2) * d if d > 1 else 1 for axis, d in enumerate(divisor)]
+    patch = [max(low, d * round(n / d + 0.3)) for low, n, d in zip(least, size, divisor, strict=True)]
     while math.prod(patch) > limit:
-        axis = max((a for a in range(3) if patch[a] > 2 * divisor[a]), key=lambda a: patch[a], default=None)
+        axis = max((a for a in range(3) if patch[a] > least[a]), key=lambda a: patch[a], default=None)
         if axis is None:
             break
         patch[axis] -= divisor[axis]
@@ -167,3 +172,20 @@ def _fit_patch(size: Triple, strides: Sequence[Triple], limit: int) -> Triple:
 
 def _triple_int(values: Sequence[float] | np.ndarray) -> Triple:
     return int(values[0]), int(values[1]), int(values[2])
+
+
+def bfloat16_is_sound(dimensions: int, patch: Triple, strides: Sequence[Triple], n_halvings: int = 0) -> bool:
+    """Whether no level of a network sees a volume whose first axis is `BFLOAT16_BAD_SIZE` long.
+
+    Args:
+        dimensions: 2 or 3; the defect is of three-dimensional convolutions.
+        patch: what the network takes in.
+        strides: of its levels.
+        n_halvings: further strides of 2 that the network has by itself.
+    """
+    size = patch[0]
+    for step in (*(stride[0] for stride in strides), *[2] * n_halvings):
+        size = math.ceil(size / step)
+        if dimensions == 3 and size == BFLOAT16_BAD_SIZE:
+            return False
+    return True

@@ -20,7 +20,7 @@ from fiducial.study import Study
 from fiducial.tasks.labels import Labels
 from fiducial.train.cache import Cached
 from fiducial.train.fingerprint import Traits
-from fiducial.train.geometry import classification_shape, segmentation_shape
+from fiducial.train.geometry import bfloat16_is_sound, classification_shape, segmentation_shape
 
 RESERVE = 0.04  # share of the minutes kept for validation, checkpoints and writing
 MIN_STEPS = 30
@@ -182,7 +182,7 @@ def measure_step_seconds(plan: Plan, *, n_timed: int = 4) -> dict[str, float]:
 
     cases = _random_cases(plan)
     seconds = {}
-    for precision in _precisions(plan.device):
+    for precision in _precisions(plan):
         candidate = plan.model_copy(update={"precision": precision, "n_steps": 1000})
         machinery = set_up(candidate)
         times = []
@@ -214,11 +214,14 @@ def _random_cases(plan: Plan) -> list[Cached]:
     return cases
 
 
-def _precisions(device: str) -> list[str]:
+def _precisions(plan: Plan) -> list[str]:
     import torch
 
-    if device == "cuda":
+    if plan.device == "cuda":
         return ["bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"]
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return ["bf16-mixed", "32-true"] if native else ["32-true"]
+    # A residual classifier halves three times after its stem.
+    n_halvings = 3 if plan.task == "classification" else 0
+    sound = bfloat16_is_sound(plan.dimensions, plan.patch, plan.strides, n_halvings)
+    return ["bf16-mixed", "32-true"] if native and sound else ["32-true"]

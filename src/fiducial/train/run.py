@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fiducial import __version__
-from fiducial.cohort import cohort_digest, drop_leaks, find_leaks, load_cohort, split_cohort
+from fiducial.cohort import cohort_digest, load_cohort
 from fiducial.compute import Failure, map_cases, visible_cores
-from fiducial.errors import InputRefused, LabelError, LeakError, RunMismatch
+from fiducial.errors import InputRefused, LabelError, RunMismatch
 from fiducial.predict.contract import learn_contract
 from fiducial.predict.exams import Exam, gather_exams
 from fiducial.records.files import atomic_path, read_json, sha256_json, write_json, write_text
@@ -26,11 +26,12 @@ from fiducial.tasks import TASKS
 from fiducial.tasks.classification.task import class_name
 from fiducial.tasks.labels import Labels
 from fiducial.train.cache import Cached, build_cache
+from fiducial.train.division import frozen_split
 from fiducial.train.fingerprint import Traits, TraitsRequest, measure_traits
 from fiducial.train.planner import Budget, draft_plan, measure_step_seconds, time_plan
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 SERIAL_BYTES = 50e6  # below this, starting worker processes takes longer than the work
 
@@ -119,28 +120,6 @@ def train_study(
     shutil.rmtree(out / "cache", ignore_errors=True)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return TrainedRun(out, len(train), len(validation), plan.n_steps, seconds, failures)
-
-
-def frozen_split(study: Study, cohort: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Split a cohort as the study says, and answer its leaks.
-
-    Raises:
-        LeakError: leaks were found and the study refuses them; the message names the first pairs.
-    """
-    cohort = split_cohort(cohort, study.data.split)
-    leaks = find_leaks(cohort)
-    if not leaks:
-        return cohort, []
-    pairs = [f"{k.kind}: {k.image_a} ({k.split_a}) and {k.image_b} ({k.split_b})" for k in leaks]
-    if study.data.on_leak == "refuse":
-        shown = "\n    ".join(pairs[:10]) + (f"\n    and {len(pairs) - 10} more" if len(pairs) > 10 else "")
-        raise LeakError(
-            f"{len(leaks)} pair(s) stand in two splits:\n    {shown}",
-            where=str(study.source),
-            action='mend the split, or say on_leak = "drop" under [data] to remove them from the earlier split',
-        )
-    cohort, dropped = drop_leaks(cohort, leaks)
-    return cohort, [f"dropped {len(dropped)} images that leaked between splits", *pairs[:50]]
 
 
 def _claim(out: Path, fingerprint: str, *, resume: bool) -> bool:
