@@ -236,7 +236,7 @@ def evidence(found: Sequence[Row], digest: str) -> Section:
     if not blocks:
         blocks.append(Text("The evidence table is empty.", "missing"))
     n_rows = wording.plural(len(found), "row", "rows")
-    lead = f"All {n_rows}, each with number, method and source. SHA-256 of the table: {digest}."
+    lead = f"All {n_rows}, with number, method and source; intervals of 95 % unless stated. SHA-256: {digest}."
     return Section("evidence", "Evidence", blocks, lead)
 
 
@@ -249,6 +249,7 @@ def _evidence_line(row: Row) -> list[Cell]:
     if row["seed"]:
         source.append(f"seed {row['seed']}")
     adjusted = row["p_adjusted"] if not wording.is_missing(row["p_adjusted"]) else row["p"]
+    level = wording.percent(row["level"]) if wording.interval_text(row) and row["level"] != 0.95 else ""
     return [
         Cell(str(row["id"]), anchor=f"e{row['id']}"),
         Cell(wording.metric(str(row["metric"])).label, "" if statistic == "value" else statistic),
@@ -256,10 +257,7 @@ def _evidence_line(row: Row) -> list[Cell]:
         Cell(wording.group_text(str(row["group"])), "" if condition in ("clean", "") else condition),
         Cell(str(row["split"]) or wording.MISSING),
         Cell(wording.value_text(row)),
-        Cell(
-            wording.interval_text(row) or wording.MISSING,
-            wording.percent(row["level"]) if wording.interval_text(row) else "",
-        ),
+        Cell(wording.interval_text(row) or wording.MISSING, level),
         Cell(wording.count(row["n_subjects"])),
         Cell(wording.count(row["n_images"])),
         Cell(wording.count(row["n_events"])),
