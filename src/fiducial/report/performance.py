@@ -201,8 +201,10 @@ def _part_cell(row: Row | None, chosen: Mapping[tuple[str, str], Row], part: tup
 
 
 def small_text(row: Row) -> str:
-    """What stands under a value: its interval, or why there is no value."""
-    return str(row["reason"]) if wording.is_missing(row["value"]) else wording.interval_text(row)
+    """What stands under a value: its interval, or why there is no value or no interval."""
+    if wording.is_missing(row["value"]):
+        return str(row["reason"])
+    return wording.interval_text(row) or str(row["reason"])
 
 
 def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:

@@ -146,7 +146,7 @@ def _check_lines(found: Sequence[Row]) -> Table:
                 Cell(wording.VERDICT_WORDS.get(verdict, wording.MISSING), verdict=verdict),
                 Cell(wording.metric(str(row["metric"])).label, wording.target_text(row), href=f"#e{row['id']}"),
                 Cell(wording.MISSING if wording.is_missing(row["value"]) else wording.anything(row["value"])),
-                Cell(str(row["reason"]) or str(row["method"])),
+                Cell(wording.sentence(str(row["reason"]) or str(row["method"]))),
             ]
         )
     return Table(
