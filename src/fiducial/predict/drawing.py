@@ -49,7 +49,7 @@ class View:
     """How an image is turned towards the reader.
 
     ``orientation`` are nibabel's axis codes; ``spacing_mm`` belongs to the turned axes; ``axis`` is the turned axis
-    that slices are taken along; ``oriented_`` False marks a plain picture without patient axes.
+    that slices are taken along; ``is_picture`` marks a plain picture without patient axes.
     """
 
     orientation: NDArray[np.float64]
@@ -258,23 +258,25 @@ def _outline(
     axes: Axes, masks: Sequence[NDArray[np.bool_]], pixel_mm: tuple[float, float], colour: str, dash: Any
 ) -> None:
     """The edge of each mask; a margin of background closes outlines at the border of the slice."""
-    from matplotlib import patheffects
-
     for mask in masks:
         if not mask.any():
             continue
         padded = np.pad(mask.astype(np.float64), 1)
         x = (np.arange(padded.shape[1]) - 0.5) * pixel_mm[1]
         y = (np.arange(padded.shape[0]) - 0.5) * pixel_mm[0]
-        lines = axes.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=[dash], linewidths=1.7)
-        lines.set_path_effects([patheffects.withStroke(linewidth=2.9, foreground=(0, 0, 0, 0.45))])
+        axes.contour(x, y, padded, levels=[0.5], colors=["black"], alpha=0.4, linewidths=2.9)
+        axes.contour(x, y, padded, levels=[0.5], colors=[colour], linestyles=[dash], linewidths=1.7)
 
 
 def _letters(axes: Axes, axis: int) -> None:
     """Where the patient's sides are."""
     left, right, top, bottom = _LETTERS[axis]
-    places = ((left, 0.025, 0.5, "left", "center"), (right, 0.975, 0.5, "right", "center"))
-    places += ((top, 0.5, 0.975, "center", "top"), (bottom, 0.5, 0.025, "center", "bottom"))
+    places = (
+        (left, 0.025, 0.5, "left", "center"),
+        (right, 0.975, 0.5, "right", "center"),
+        (top, 0.5, 0.975, "center", "top"),
+        (bottom, 0.5, 0.025, "center", "bottom"),
+    )
     for letter, x, y, ha, va in places:
         _write(axes, x, y, letter, ha=ha, va=va, size=11)
 
@@ -313,9 +315,9 @@ def _locator(
     _show(axes, ground, shape, pixel_mm, window, smooth=True)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    frame = {"fill": False, "edgecolor": "white"}
-    axes.add_patch(Rectangle((field[0], field[2]), field[1] - field[0], field[3] - field[2], linewidth=1.0, **frame))
-    axes.add_patch(Rectangle((0, 0), width, height, linewidth=1.0, alpha=0.55, **frame))
+    shown = (field[0], field[2], field[1] - field[0], field[3] - field[2])
+    for (x, y, w, h), alpha in ((shown, 1.0), ((0.0, 0.0, width, height), 0.55)):
+        axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="white", linewidth=1.0, alpha=alpha))
 
 
 def _png(figure: Figure, *, colour: bool) -> bytes:
