@@ -98,7 +98,7 @@ class Train(_Frozen):
 
     minutes: float = Field(default=5.0, gt=0)
     memory_gb: float = Field(default=4.0, gt=0)
-    folds: int = Field(default=1, ge=1)
+    folds: int = Field(default=1, ge=1, le=1)
     seed: int = Field(default=0, ge=0)
     model: str = ""
 

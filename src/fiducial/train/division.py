@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+N_NOTED = 50
+
+
 def split_study(study: Study, cohort: pd.DataFrame) -> pd.DataFrame:
     """Split as the study says; the mix of a classification's classes is kept alike in all parts."""
     labels = study.task.targets if study.task.kind == "classification" else ()
@@ -37,4 +40,4 @@ def frozen_split(study: Study, cohort: pd.DataFrame) -> tuple[pd.DataFrame, list
             action='mend the split, or say on_leak = "drop" under [data] to remove them from the earlier split',
         )
     cohort, dropped = drop_leaks(cohort, leaks)
-    return cohort, [f"dropped {len(dropped)} images that leaked between splits", *pairs[:50]]
+    return cohort, [f"dropped {len(dropped)} images that leaked between splits", *pairs[:N_NOTED]]

@@ -7,6 +7,7 @@ are timed in each precision that the device offers, and the faster one fills the
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ RESERVE = 0.04  # share of the minutes kept for validation, checkpoints and writ
 MIN_STEPS = 30
 MAX_EPOCHS = {"segmentation": 1000, "classification": 150}
 ABSOLUTE_UNITS = ("HU", "SUV", "Bq/ml")
-SIDED = ("left", "right", "_l", "_r", "sinist", "dext")
+SIDES = {"left", "right", "l", "r", "lt", "rt", "sinister", "dexter"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
     else:
         shape = classification_shape(traits, study.task.region, device=budget.device, memory_gb=budget.memory_gb)
     n_channels = sum(one.components for one in traits[0].looks)
-    sided = any(mark in f"_{target.lower()}_" for target in study.task.targets for mark in SIDED)
+    sided = any(SIDES & set(re.split(r"[^a-z]+", target.lower())) for target in study.task.targets)
     region = study.task.region
     reasons = shape.reasons | {
         "normalisation": "absolute units are clipped and scaled alike for all; arbitrary ones per image",

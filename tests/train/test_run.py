@@ -1,0 +1,231 @@
+"""From a cohort folder to a run and its predictions, on images small enough to train in seconds."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from fiducial.cohort import ingest
+from fiducial.errors import InputRefused, IntegrityError, LabelError, LeakError, RunMismatch, StudyError
+from fiducial.predict.run import predict_cohort
+from fiducial.records.runs import seal
+from fiducial.records.tables import PREDICTIONS, read_table
+from fiducial.study import parse_study
+from fiducial.train.run import train_study
+
+N = 16
+AFFINE = np.diag([-1.2, 1.0, 1.0, 1.0])
+
+
+def write_images(folder, *, n=N, with_masks=True, seed=0):
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    rows = []
+    for k in range(n):
+        rng = np.random.default_rng([seed, k])
+        x, y, z = np.meshgrid(*[np.arange(m) for m in (20, 18, 16)], indexing="ij")
+        centre, radius = rng.uniform(7, 10, 3), 3.0 + 2 * (k % 2)
+        ball = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2) < radius**2
+        # A pattern of its own makes each image a different patient to the near-duplicate check.
+        pattern = 40 * np.kron(rng.normal(size=(5, 6, 4)), np.ones((4, 3, 4)))
+        voxels = ball * 300 + pattern + rng.normal(100, 20, ball.shape)
+        nib.save(nib.Nifti1Image(voxels.astype(np.float32), AFFINE), folder / "images" / f"p{k:02d}.nii.gz")
+        if with_masks:
+            nib.save(nib.Nifti1Image(ball.astype(np.uint8), AFFINE), folder / "labels" / f"p{k:02d}.nii.gz")
+        rows.append({"subject": f"p{k:02d}", "large": k % 2, "same": 1})
+    pd.DataFrame(rows).to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = write_images(tmp_path_factory.mktemp("source"))
+    ingest(folder, folder / "cohort", labels=folder / "labels.csv", workers=1)
+    return folder
+
+
+def study_of(folder, kind="segmentation", targets='"label_1"', more="", train="", rule="seed = 1"):
+    text = f"""
+[study]
+name = "balls"
+intended_use = "to find balls"
+[data]
+cohort = "cohort"
+split = {{{rule}}}
+{more}
+[task]
+kind = "{kind}"
+targets = [{targets}]
+[train]
+minutes = 0.02
+{train}
+"""
+    return parse_study(text, source=folder / "study.toml")
+
+
+@pytest.fixture(scope="module")
+def segmentation_run(source, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train_study(study_of(source), out)
+
+
+def test_a_run_explains_itself(segmentation_run):
+    out = segmentation_run.folder
+    names = {p.name for p in out.iterdir()}
+    assert {"study.toml", "run.json", "plan.json", "contract.json", "cohort.parquet"} <= names
+    assert {"model.safetensors", "history.parquet"} <= names
+    assert not names & {"cache", "checkpoint"}
+    record = json.loads((out / "run.json").read_text())
+    assert record["n_train"] == segmentation_run.n_train > 0
+    assert record["versions"]["torch"]
+    plan = json.loads((out / "plan.json").read_text())
+    assert "a step takes" in plan["reasons"]["n_steps"]
+    history = pd.read_parquet(out / "history.parquet")
+    assert history["step"].iloc[-1] == plan["n_steps"]
+    assert history["validation_loss"].notna().all()
+
+
+def test_predictions_lie_on_the_native_grid_with_their_truth(segmentation_run, source, tmp_path):
+    done = predict_cohort(segmentation_run.folder, source / "cohort", tmp_path)
+    assert (done.n, done.failures) == (N, ())
+    rows = read_table(tmp_path / "predictions.parquet", PREDICTIONS)
+    assert set(rows["split"]) == {"train", "validation", "calibration", "test"}
+    for payload, truth in zip(rows["payload"], rows["truth_payload"], strict=True):
+        mask, reference = nib.load(tmp_path / payload), nib.load(truth)
+        np.testing.assert_allclose(mask.affine, reference.affine, atol=1e-5)
+        assert mask.shape == reference.shape
+    only_test = predict_cohort(segmentation_run.folder, source / "cohort", tmp_path / "t", splits=("test",))
+    assert 0 < only_test.n < N
+
+
+def test_an_unlabelled_cohort_is_predicted(segmentation_run, tmp_path):
+    folder = write_images(tmp_path / "new", n=3, with_masks=False, seed=5)
+    ingest(folder / "images", tmp_path / "cohort", workers=1)
+    done = predict_cohort(segmentation_run.folder, tmp_path / "cohort", tmp_path / "out")
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    assert done.n == 3
+    assert (rows["truth_payload"] == "").all()
+
+
+def test_images_of_another_kind_are_set_aside_or_refused(segmentation_run, tmp_path):
+    folder = write_images(tmp_path / "new", n=2, seed=6)
+    path = folder / "images" / "p00.nii.gz"
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(image.get_fdata().astype(np.float32) * 1000, AFFINE), path)
+    ingest(folder, tmp_path / "cohort", workers=1)
+    done = predict_cohort(segmentation_run.folder, tmp_path / "cohort", tmp_path / "out")
+    assert done.n == 1
+    assert done.failures[0].error == "ContractError"
+    assert "percentile of the intensities" in done.failures[0].message
+    for path in (folder / "images").iterdir():
+        nib.save(nib.Nifti1Image(nib.load(path).get_fdata().astype(np.float32), np.diag([9, 9, 9, 1])), path)
+    (folder / "labels").rename(folder / "old")
+    ingest(folder / "images", tmp_path / "far", workers=1)
+    with pytest.raises(InputRefused, match="none of 2 images could be predicted"):
+        predict_cohort(segmentation_run.folder, tmp_path / "far", tmp_path / "out2")
+
+
+def test_a_tampered_model_is_refused(segmentation_run, source, tmp_path):
+    path = segmentation_run.folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        with pytest.raises(IntegrityError, match="changed after it was sealed"):
+            predict_cohort(segmentation_run.folder, source / "cohort", tmp_path)
+    finally:
+        path.write_bytes(whole)
+    # Weights of another network, sealed by somebody who knows how, do not fit the plan.
+    plan = segmentation_run.folder / "plan.json"
+    text = plan.read_text()
+    plan.write_text(text.replace('"widths": [\n    32', '"widths": [\n    16'))
+    seal(segmentation_run.folder, "plan.json")
+    try:
+        with pytest.raises(IntegrityError, match="weights cannot be loaded"):
+            predict_cohort(segmentation_run.folder, source / "cohort", tmp_path)
+    finally:
+        plan.write_text(text)
+        seal(segmentation_run.folder, "plan.json")
+
+
+def test_a_folder_is_only_ever_one_studys_run(segmentation_run, source, tmp_path):
+    out = segmentation_run.folder
+    with pytest.raises(RunMismatch, match="finished run"):
+        train_study(study_of(source), out)
+    again = train_study(study_of(source), out, resume=True)  # nothing is left to do
+    assert again.n_steps == segmentation_run.n_steps
+    with pytest.raises(RunMismatch, match="another study"):
+        train_study(study_of(source, train="memory_gb = 3"), out, resume=True)
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(RunMismatch, match="not empty and is no run"):
+        train_study(study_of(source), tmp_path)
+
+
+def test_ctrl_c_then_resume_follows_the_same_plan(source, tmp_path):
+    def interrupt(title, done, total):
+        if title == "training" and done == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_study(study_of(source), tmp_path / "run", progress=interrupt)
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    plan = (tmp_path / "run" / "plan.json").read_text()
+    with pytest.raises(RunMismatch, match=r"--resume|unfinished"):
+        train_study(study_of(source), tmp_path / "run")
+    seen = []
+    train_study(
+        study_of(source), tmp_path / "run", resume=True, progress=lambda title, done, _total: seen.append((title, done))
+    )
+    assert min(d for t, d in seen if t == "training") == 11
+    assert (tmp_path / "run" / "plan.json").read_text() == plan
+
+
+def test_classification_of_a_region(source, tmp_path):
+    study = study_of(source, "classification", '"large"', "", '\n[task.region]\nmask = "label_1"\nmargin_mm = 3')
+    run = train_study(study, tmp_path / "run")
+    done = predict_cohort(run.folder, source / "cohort", tmp_path / "out", splits=("test", "calibration"))
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    assert done.n == len(rows) > 0
+    assert rows["value"].between(0, 1).all()
+    assert set(rows["truth"]) <= {0.0, 1.0}
+    assert set(rows["kind"]) == {"score"}
+
+
+def test_bad_studies_are_answered(source, tmp_path):
+    with pytest.raises(LabelError, match="one class only"):
+        train_study(study_of(source, "classification", '"same"'), tmp_path / "a")
+    with pytest.raises(LabelError, match="label column 'absent'"):
+        train_study(study_of(source, "classification", '"absent"'), tmp_path / "b")
+    with pytest.raises(StudyError, match="perceptron"):
+        train_study(study_of(source, train='model = "perceptron"'), tmp_path / "c")
+
+
+def test_training_without_masks_is_refused(tmp_path):
+    folder = write_images(tmp_path / "new", n=4, with_masks=False)
+    ingest(folder / "images", folder / "cohort", workers=1)
+    with pytest.raises(LabelError, match="no masks"):
+        train_study(study_of(folder), tmp_path / "run")
+
+
+def test_a_leak_refuses_training_or_is_dropped(tmp_path):
+    folder = write_images(tmp_path / "new", n=8)
+    twin = nib.load(folder / "images" / "p00.nii.gz")
+    for kind in ("images", "labels"):
+        (folder / kind / "p08.nii.gz").write_bytes((folder / kind / "p00.nii.gz").read_bytes())
+    assert twin.shape == (20, 18, 16)
+    labels = pd.DataFrame({"subject": [f"p{k:02d}" for k in range(9)]})
+    labels["split"] = ["train"] * 4 + ["validation", "calibration", "calibration", "test", "test"]
+    labels.to_csv(folder / "labels.csv", index=False)
+    ingest(folder, folder / "cohort", labels=folder / "labels.csv", workers=1)
+    given = study_of(folder, rule='by = "given"')
+    with pytest.raises(LeakError, match=r"p00 .train. and p08 .test.|p08 .test. and p00 .train."):
+        train_study(given, tmp_path / "run")
+    dropping = study_of(folder, more='on_leak = "drop"', rule='by = "given"')
+    run = train_study(dropping, tmp_path / "dropped")
+    record = json.loads((run.folder / "run.json").read_text())
+    assert "dropped 1 images" in record["notes"][0]
