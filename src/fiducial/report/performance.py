@@ -207,6 +207,18 @@ def small_text(row: Row) -> str:
     return wording.interval_text(row) or str(row["reason"])
 
 
+def _why_not_fitted(figures: Sequence[Row], found: Sequence[Row]) -> str:
+    """Why no threshold was fitted on a calibration part, and what stands in its place."""
+    stated = [row for row in figures if row["metric"] == "threshold" and not wording.is_missing(row["value"])]
+    origins = "; ".join(dict.fromkeys(str(row["method"]) for row in stated if row["method"]))
+    used = f" What was used: {origins}." if origins else ""
+    if any(row["split"] == "calibration" for row in found):
+        return (
+            f"No operating point was fitted, because the study states none.{used or ' Classes: the most probable one.'}"
+        )
+    return f"No calibration part: the operating point was not fitted.{used}"
+
+
 def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:
     """Threshold figures: the calibration part beside the test part."""
     figures = rows.whole(found, ("threshold", *rows.OPERATING), splits=("calibration", "test", ""))
@@ -217,10 +229,7 @@ def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:
         return Section("operating-point", "Operating point", [Text(NO_CALIBRATION, "missing")])
     blocks: list[Block] = []
     if not has_calibration:
-        stated = [row for row in figures if row["metric"] == "threshold" and not wording.is_missing(row["value"])]
-        origins = [str(row["method"]) for row in stated if row["method"]]
-        said = f" What was used: {'; '.join(dict.fromkeys(origins))}." if origins else ""
-        blocks.append(Text(f"No calibration part: the operating point was not fitted.{said}", "missing"))
+        blocks.append(Text(_why_not_fitted(figures, found), "missing"))
     sizes = {split: max(_n(row) for row in figures if row["split"] == split) for split in {r["split"] for r in figures}}
     drawings = []
     for place, target in enumerate(dict.fromkeys(wording.target_text(row) for row in figures)):

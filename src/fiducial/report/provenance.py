@@ -248,7 +248,6 @@ def _evidence_line(row: Row) -> list[Cell]:
     source = [str(row[name]) for name in ("reason", "method", "reference", "source") if row[name]]
     if row["seed"]:
         source.append(f"seed {row['seed']}")
-    adjusted = row["p_adjusted"] if not wording.is_missing(row["p_adjusted"]) else row["p"]
     level = wording.percent(row["level"]) if wording.interval_text(row) and row["level"] != 0.95 else ""
     return [
         Cell(str(row["id"]), anchor=f"e{row['id']}"),
@@ -261,7 +260,7 @@ def _evidence_line(row: Row) -> list[Cell]:
         Cell(wording.count(row["n_subjects"])),
         Cell(wording.count(row["n_images"])),
         Cell(wording.count(row["n_events"])),
-        Cell(wording.probability(adjusted)),
+        Cell(*wording.tested(row)),
         Cell(wording.VERDICT_WORDS.get(verdict, wording.MISSING), required, verdict=verdict),
         Cell("; ".join(source) or wording.MISSING),
     ]

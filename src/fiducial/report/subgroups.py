@@ -33,14 +33,12 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section | None:
         _forest(key, lines, prefix=f"forest{place}", minimum_n=minimum_n)
         for place, (key, lines) in enumerate(sorted(tables.items(), key=lambda table: _rank(table[0][2])))
     ]
-    blocks: list[Block] = [Figures(drawings[:_MOST_FORESTS])]
-    if drawings[_MOST_FORESTS:]:
-        n_more = len(drawings) - _MOST_FORESTS
-        blocks.append(
-            Fold(
-                f"{n_more} more {'figure' if n_more == 1 else 'figures'} by group", [Figures(drawings[_MOST_FORESTS:])]
-            )
-        )
+    n_main = sum(_rank(name) < len(_FIRST) for _, _, name, _ in tables)
+    n_shown = min(n_main or len(drawings), _MOST_FORESTS)
+    blocks: list[Block] = [Figures(drawings[:n_shown])]
+    if drawings[n_shown:]:
+        more = wording.plural(len(drawings) - n_shown, "more figure", "more figures")
+        blocks.append(Fold(f"{more} by group", [Figures(drawings[n_shown:])]))
     gaps = rows.gaps(found)
     if gaps:
         blocks += [Heading("Largest gap between groups"), _gap_table(gaps)]
@@ -73,14 +71,13 @@ def _forest(key: tuple[str, str, str, str], lines: Sequence[Row], *, prefix: str
 def _gap_table(gaps: Sequence[Row]) -> Table:
     lines = []
     for row in gaps:
-        adjusted = row["p_adjusted"] if not wording.is_missing(row["p_adjusted"]) else row["p"]
         lines.append(
             [
                 Cell(wording.plain(str(row["group"])), str(row["reason"])),
                 Cell(wording.metric(str(row["metric"])).label, wording.target_text(row), href=f"#e{row['id']}"),
                 Cell(wording.value_text(row), strong=True),
                 Cell(wording.interval_text(row) or wording.MISSING),
-                Cell(wording.probability(adjusted)),
+                Cell(*wording.tested(row)),
                 Cell(wording.population(row)),
             ]
         )

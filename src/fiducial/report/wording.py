@@ -303,3 +303,9 @@ def sentence(text: str) -> str:
     if first in METRICS:
         return f"{METRICS[first].label}{space}{rest}"
     return text[:1].upper() + text[1:]
+
+
+def tested(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The adjusted p, and the p that it was made of; a p that nobody adjusted is only told as such."""
+    adjusted, p = probability(row.get("p_adjusted")), probability(row.get("p"))
+    return adjusted, "" if p == MISSING else f"unadjusted {p}"
