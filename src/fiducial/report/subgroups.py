@@ -69,18 +69,17 @@ def _forest(key: tuple[str, str, str, str], lines: Sequence[Row], *, prefix: str
 
 
 def _gap_table(gaps: Sequence[Row]) -> Table:
-    lines = []
-    for row in gaps:
-        lines.append(
-            [
-                Cell(wording.plain(str(row["group"])), str(row["reason"])),
-                Cell(wording.metric(str(row["metric"])).label, wording.target_text(row), href=f"#e{row['id']}"),
-                Cell(wording.value_text(row), strong=True),
-                Cell(wording.interval_text(row) or wording.MISSING),
-                Cell(*wording.tested(row)),
-                Cell(wording.population(row)),
-            ]
-        )
+    lines = [
+        [
+            Cell(wording.plain(str(row["group"])), str(row["reason"])),
+            Cell(wording.metric(str(row["metric"])).label, wording.target_text(row), href=f"#e{row['id']}"),
+            Cell(wording.value_text(row), strong=True),
+            Cell(wording.interval_text(row) or wording.MISSING),
+            Cell(*wording.tested(row)),
+            Cell(wording.population(row)),
+        ]
+        for row in gaps
+    ]
     columns = (
         Column("Attribute"),
         Column("Metric"),
