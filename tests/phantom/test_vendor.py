@@ -77,7 +77,18 @@ def test_share_of_women_over_65():
 
 def test_the_table_has_the_columns_of_a_vendors_csv(drawn):
     frame, _ = drawn
-    assert list(frame.columns) == "subject image target value truth sex age smoking site scanner".split()
+    assert list(frame.columns) == [
+        "subject",
+        "image",
+        "target",
+        "value",
+        "truth",
+        "sex",
+        "age",
+        "smoking",
+        "site",
+        "scanner",
+    ]
     assert len(validated(frame, PREDICTIONS)) == len(frame)
     assert frame.value.between(0, 1).all()
     assert (frame.groupby("subject")[["truth", "sex", "age", "site", "scanner"]].nunique() == 1).all().all()

@@ -89,7 +89,7 @@ def _paint_wall(volume: Volume, grid: Grid, body: Body) -> None:
     """Skin, fat, breasts and muscle."""
     step = grid.spacing_mm[0]
     shoulders = 1 + 0.05 * np.clip((grid.z - 50) / 50, 0, 1)
-    relative, distance = oval_depth_mm(grid.x, grid.y, body.half_width_mm, body.half_depth_mm)
+    relative, distance = oval_depth_mm(grid.x, grid.y, (body.half_width_mm, body.half_depth_mm), body.square)
     skin = (shoulders - relative) * distance
     paint(volume, edge(skin, step), FAT_HU)
     if body.breast:
@@ -131,7 +131,7 @@ def _paint_bones_of_wall(volume: Volume, grid: Grid, body: Body, cavity: Volume)
     phase = (z + _RIB_SLOPE * (y + body.half_depth_mm)) / _RIB_PITCH_MM
     along = edge(5.5 - _RIB_PITCH_MM * np.abs(phase - np.round(phase)), grid.spacing_mm[2])
     cartilage = (y > 0) & (np.abs(x) < 0.5 * body.cavity_mm[0])
-    inside = (through * along * (z < 88)).astype(np.float32)
+    inside = (through * along * (z < body.top_mm - 14)).astype(np.float32)
     core = edge(1.3 - np.abs(cavity.ravel()[shell] + 6), grid.spacing_mm[0])
     bone = np.float32(body.bone_hu + 330) - core * np.float32(230)
     flat = volume.reshape(-1)

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
 
-LUNG_TOP_MM = 104.0
 _TAPER_FROM_MM = -25.0
-_EXPONENT = 2.4
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,19 @@ class Body:
     """One chest's measures in mm and tissue values in HU.
 
     ``half_width_mm`` and ``half_depth_mm`` are of the skin, ``fat_mm`` and ``wall_mm`` the thickness of the fat under
-    it and of muscle with ribs; ``breast`` 0 to 1; ``heart`` scales the heart; ``dome_mm`` is the height of the right
-    diaphragm; ``emphysema`` 0 to 1 grows with smoking; ``bone_hu`` falls with age; ``calcium`` 0 to 1 hardens the
-    aorta; ``offset_mm`` is where the patient lies in the scan.
+    it and of muscle with ribs; ``square`` is the exponent of the chest's oval (2 is an ellipse); ``breast`` 0 to 1;
+    ``heart`` scales the heart; ``dome_mm`` is the height of the right diaphragm, ``top_mm`` that of the lungs' tops;
+    ``emphysema`` 0 to 1 grows with smoking; ``bone_hu`` falls with age; ``calcium`` 0 to 1 hardens the aorta;
+    ``offset_mm`` is where the patient lies in the scan.
     """
 
     half_width_mm: float
     half_depth_mm: float
     fat_mm: float
     wall_mm: float
+    square: float
     breast: float
+    top_mm: float
     heart: float
     dome_mm: float
     emphysema: float
@@ -61,35 +62,37 @@ def draw_body(rng: np.random.Generator, *, sex: str, age: int, pack_years: float
     """Draw a chest: women's are smaller, age takes mineral from bone and adds calcium, smoking destroys lung."""
     woman = sex == "F"
     size = float(np.clip(rng.normal(0, 1), -2, 2))
-    fat = float(np.clip(rng.gamma(6, 2.2), 5, 24)) + (3.0 if woman else 0.0)
+    fat = float(np.clip(rng.gamma(3.5, 3.8), 4, 28)) + (3.0 if woman else 0.0)
     return Body(
-        half_width_mm=(128.0 if woman else 137.0) + 6.0 * size + 0.5 * fat,
-        half_depth_mm=(84.0 if woman else 91.0) + 5.0 * float(np.clip(rng.normal(), -2, 2)) + 0.7 * fat,
+        half_width_mm=(128.0 if woman else 137.0) + 8.0 * size + 0.5 * fat,
+        half_depth_mm=(84.0 if woman else 91.0) + 7.0 * float(np.clip(rng.normal(), -2, 2)) + 0.7 * fat,
         fat_mm=fat,
         wall_mm=float(rng.uniform(15, 19)),
+        square=float(rng.uniform(2.0, 2.9)),
         breast=float(rng.uniform(0.55, 1.0)) if woman else 0.0,
+        top_mm=float(rng.uniform(84, 108)),
         heart=float(np.clip(rng.normal(0.96 if woman else 1.03, 0.07), 0.8, 1.25)) + 0.002 * (age - 65),
-        dome_mm=float(rng.uniform(-62, -42)),
+        dome_mm=float(rng.uniform(-68, -38)),
         emphysema=float(np.clip(pack_years / 60 * rng.uniform(0.2, 1.5), 0, 1)),
         bone_hu=330.0 - 3.2 * (age - 50) + float(rng.normal(0, 25)),
         calcium=float(np.clip((age - 55) / 25 * rng.uniform(0, 1.4), 0, 1)),
-        offset_mm=(float(rng.uniform(-8, 8)), float(rng.uniform(-6, 6)), float(rng.uniform(-7, 7))),
+        offset_mm=(float(rng.uniform(-18, 18)), float(rng.uniform(-27, 27)), float(rng.uniform(-12, 12))),
     )
 
 
-def taper(z: Array) -> Array:
+def taper(body: Body, z: Array) -> Array:
     """How much narrower the cavity is at height z than at its widest: 1 below, 0 at the top of the lungs."""
-    up = np.clip((z - _TAPER_FROM_MM) / (LUNG_TOP_MM - _TAPER_FROM_MM), 0, 1)
+    up = np.clip((z - _TAPER_FROM_MM) / (body.top_mm - _TAPER_FROM_MM), 0, 1)
     result: Array = np.sqrt(1 - up**2.6)
     return result
 
 
-def oval_depth_mm(x: Array, y: Array, half_x_mm: Array | float, half_y_mm: float) -> tuple[Array, Array]:
+def oval_depth_mm(x: Array, y: Array, axes_mm: tuple[Array | float, float], exponent: float) -> tuple[Array, Array]:
     """Relative radius (1 on the edge) and the edge's distance from the middle, along the ray through (x, y).
 
     The depth inside an oval scaled by c is then ``(c - relative) * distance``.
     """
-    relative = (np.abs(x / half_x_mm) ** _EXPONENT + np.abs(y / half_y_mm) ** _EXPONENT) ** (1 / _EXPONENT)
+    relative = (np.abs(x / axes_mm[0]) ** exponent + np.abs(y / axes_mm[1]) ** exponent) ** (1 / exponent)
     relative = np.maximum(relative, 1e-3)
     return relative, np.hypot(x, y) / relative + 1e-3
 
@@ -97,8 +100,9 @@ def oval_depth_mm(x: Array, y: Array, half_x_mm: Array | float, half_y_mm: float
 def cavity_depth_mm(body: Body, x: Array, y: Array, z: Array) -> Array:
     """Depth inside the thoracic cavity; negative outside. The left side is a little narrower."""
     half_x, half_y = body.cavity_mm
-    relative, distance = oval_depth_mm(x, y, np.where(x < 0, 0.95 * half_x, half_x).astype(x.dtype), half_y)
-    result: Array = (taper(z) - relative) * distance
+    axes = (np.where(x < 0, 0.95 * half_x, half_x).astype(x.dtype), half_y)
+    relative, distance = oval_depth_mm(x, y, axes, body.square)
+    result: Array = (taper(body, z) - relative) * distance
     return result
 
 

@@ -204,7 +204,7 @@ def _write_labels(visits: Sequence[_Visit], path: Path, *, with_split: bool) -> 
         writer.writerow(names + ["split"] * with_split)
         for visit in visits:
             p = visit.patient
-            row = [p.subject, p.recorded, p.sex, p.age, p.smoking, p.pack_years, p.site, p.scanner.name]
+            row = [p.subject, p.recorded, p.sex, p.age, p.smoking, p.pack_years, p.site, p.scanner.full_name]
             writer.writerow(row + [visit.split] * with_split)
 
 

@@ -15,6 +15,7 @@ DENSITIES = ("solid", "part-solid", "ground-glass")
 SMOKING = ("never", "former", "current")
 DIAMETER_MM = (8.0, 30.0)
 AGE_YEARS = (50, 80)
+MATRIX = 112
 
 _PATIENT, _ANATOMY, _NOISE = 0, 1, 2
 
@@ -34,8 +35,9 @@ class Patient:
     """One phantom patient: everything that `render` needs, and the truth that a model is asked for.
 
     ``malignant`` is the truth, drawn with probability ``risk``; ``recorded`` is what the label table will say, which
-    differs where labels were planted to be wrong. ``seed`` and ``index`` name the patient's own random stream,
-    ``noise_draw`` which of its scans this is (0 is the first).
+    differs where labels were planted to be wrong. ``spacing_mm`` is the pixel spacing that the field of view chosen
+    for this patient gives, ``length_mm`` how much of the body, from bottom to top, was scanned. ``seed`` and ``index``
+    name the patient's own random stream, ``noise_draw`` which of its scans this is (0 is the first).
     """
 
     subject: str
@@ -52,6 +54,8 @@ class Patient:
     recorded: int
     nodule: Nodule
     body: Body
+    spacing_mm: float
+    length_mm: float
     noise_draw: int = 0
 
     def rescanned(self, subject: str) -> Patient:
@@ -187,7 +191,15 @@ def _patient(index: int, seed: int, n_sites: int, rule: MalignancyRule, mislabel
         recorded=1 - malignant if wrong else malignant,
         nodule=nodule,
         body=body,
+        spacing_mm=_spacing_mm(rng, body, scanner),
+        length_mm=float(rng.uniform(218, 270)),
     )
+
+
+def _spacing_mm(rng: np.random.Generator, body: Body, scanner: Scanner) -> float:
+    """Pixel spacing: the scanner's, changed by the field of view, which is never narrower than the patient."""
+    reach_mm = body.half_width_mm + abs(body.offset_mm[0]) + 3
+    return round(max(scanner.spacing_mm * float(rng.uniform(0.92, 1.14)), 2 * reach_mm / MATRIX), 2)
 
 
 def _place(rng: np.random.Generator, body: Body, radius_mm: float) -> tuple[float, float, float]:

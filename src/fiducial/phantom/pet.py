@@ -57,7 +57,7 @@ def render_pet(patient: Patient) -> Image:
     axes = [(affine[a, a] * np.arange(shape[a]) + affine[a, 3] - offset[a]).astype(np.float32) for a in range(3)]
     grid = Grid(axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :], geometry.spacing_mm)
     body = patient.body
-    relative, distance = oval_depth_mm(grid.x, grid.y, body.half_width_mm, body.half_depth_mm)
+    relative, distance = oval_depth_mm(grid.x, grid.y, (body.half_width_mm, body.half_depth_mm), body.square)
     suv = np.zeros(shape, np.float32)
     nodule = [c - o for c, o in zip(patient.nodule.centre_mm, offset, strict=True)]
     off = np.sqrt((grid.x - nodule[0]) ** 2 + (grid.y - nodule[1]) ** 2 + (grid.z - nodule[2]) ** 2)

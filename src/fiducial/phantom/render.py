@@ -9,21 +9,19 @@ from numpy.typing import NDArray
 
 from fiducial.phantom.anatomy import Grid, paint_chest
 from fiducial.phantom.nodules import paint_nodule
-from fiducial.phantom.patients import Patient, stream
+from fiducial.phantom.patients import MATRIX, Patient, stream
 from fiducial.phantom.texture import blur, noise, slow_field
 from fiducial.phantom.vessels import paint_vessels
 from fiducial.records.image import Geometry, Image
 
-MATRIX = 112
-LENGTH_MM = 230.0
 _ANATOMY, _NOISE = 1, 2
 
 
 def scan_geometry(patient: Patient) -> Geometry:
     """The scan's grid as a CT writes it: columns to the patient's left, rows to the back, slices upwards."""
     scanner = patient.scanner
-    n_slices = round(LENGTH_MM / scanner.slice_mm)
-    steps = np.array([-scanner.spacing_mm, -scanner.spacing_mm, scanner.slice_mm])
+    n_slices = round(patient.length_mm / scanner.slice_mm)
+    steps = np.array([-patient.spacing_mm, -patient.spacing_mm, scanner.slice_mm])
     shape = (MATRIX, MATRIX, n_slices)
     affine = np.diag([*steps, 1.0])
     affine[:3, 3] = -steps * (np.array(shape) - 1) / 2

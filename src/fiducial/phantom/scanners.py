@@ -13,8 +13,9 @@ class Scanner:
 
     ``noise_hu`` is the standard deviation of the noise in a patient of average size. ``kernel`` (``soft``,
     ``medium`` or ``sharp``) rules resolution and noise texture together, as a reconstruction kernel does.
-    ``spacing_mm`` is the pixel spacing, ``slice_mm`` both thickness and distance of the slices, ``offset_hu`` an
-    error of calibration that every voxel carries. The makers are invented.
+    ``spacing_mm`` is the usual pixel spacing (the field of view changes it from patient to patient), ``slice_mm``
+    both thickness and distance of the slices, ``offset_hu`` an error of calibration that every voxel carries. The
+    makers are invented.
     """
 
     name: str
@@ -24,6 +25,11 @@ class Scanner:
     spacing_mm: float
     slice_mm: float
     offset_hu: float = 0.0
+
+    @property
+    def full_name(self) -> str:
+        """Maker and model, as an archive names the scanner."""
+        return f"{self.manufacturer} {self.name}"
 
 
 SCANNERS: tuple[Scanner, ...] = (
