@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fiducial.report import rows, wording
-from fiducial.report.blocks import Beside, Block, Cell, Column, Figures, Pictures, Section, Table, Text
+from fiducial.report.blocks import Beside, Block, Cell, Column, Figures, Fold, Pictures, Section, Table, Text
 from fiducial.report.figures import groups as group_figures
 from fiducial.report.figures.svg import Drawing
 from fiducial.report.given import ReportInput
@@ -124,6 +124,23 @@ def _has_masks(given: ReportInput) -> bool:
     return bool(given.evidence["metric"].isin(list(rows.OVERLAP)).any())
 
 
+_PLAN_FACTS = (
+    "model",
+    "precision",
+    "spacing_mm",
+    "patch",
+    "batch",
+    "n_steps",
+    "steps",
+    "seconds_per_step",
+    "learning_rate",
+    "minutes",
+    "memory_gb",
+    "n_threads",
+    "seed",
+)
+
+
 def training(given: ReportInput) -> Section | None:
     """Training curves."""
     if given.history is None:
@@ -133,9 +150,16 @@ def training(given: ReportInput) -> Section | None:
         return Section("training", "Training", [Text("The training history holds no curve to draw.", "missing")])
     drawing = group_figures.training(given.history, prefix="training", x=x, panels=panels)
     text = f"Training history, {wording.plural(len(given.history), 'entry', 'entries')}."
-    plan = given.run.get("plan")
-    beside = [facts(plan, "The plan that training followed")] if plan else []
-    return Section("training", "Training", [Beside(Drawing(drawing.svg, text, drawing.title), beside)])
+    plan = given.run.get("plan") or {}
+    chosen = {name: plan[name] for name in _PLAN_FACTS if name in plan}
+    beside = [facts(chosen, "The plan that training followed")] if chosen else []
+    blocks: list[Block] = [Beside(Drawing(drawing.svg, text, drawing.title), beside)]
+    if plan:
+        reasons = plan.get("reasons")
+        rest = {name: value for name, value in plan.items() if name != "reasons"}
+        why = [facts(reasons, "Why")] if isinstance(reasons, Mapping) and reasons else []
+        blocks.append(Fold("The whole plan", [facts(rest), *why]))
+    return Section("training", "Training", blocks)
 
 
 def _panels(history: pd.DataFrame) -> tuple[list[list[str]], str]:

@@ -111,7 +111,7 @@ def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
     run = given.run
     pairs = [
         ("Study", given.study.study.name if given.study is not None else "no study file"),
-        ("Model", run.get("model")),
+        ("Model", run.get("model") or (run.get("plan") or {}).get("model") or _model_named(given.evidence)),
         ("Data", given.data_name),
         ("Study fingerprint", _short(run.get("fingerprint"))),
         ("Model digest", _short(run.get("model_sha256"))),
@@ -120,6 +120,11 @@ def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
         ("With", provenance.made_by()),
     ]
     return [(label, wording.anything(value)) for label, value in pairs if not wording.is_missing(value)]
+
+
+def _model_named(evidence: pd.DataFrame) -> str:
+    """The model's name in the evidence, where it has one."""
+    return next((str(name) for name in evidence["model"] if name), "")
 
 
 def _short(digest: Any) -> str:

@@ -19,7 +19,8 @@ MISSINGNESS, LEAKAGE = ("missingness",), ("leakage", "leak", "leaks")
 
 def facts(values: Mapping[str, Any], title: str = "", *, mono: bool = False) -> Facts:
     """A mapping as pairs; nested mappings are written in one line."""
-    return Facts([(wording.plain(str(key)), wording.anything(value)) for key, value in values.items()], title, mono)
+    pairs = [(wording.plain(str(key)), wording.anything(value)) for key, value in values.items()]
+    return Facts(pairs, title, mono)
 
 
 def records_table(records: Sequence[Any], caption: str = "") -> Table:
@@ -167,7 +168,11 @@ def model_card(given: ReportInput, found: Sequence[Row]) -> Section:
             Listing(excluded, "Not for") if excluded else Text("The study names no use that is excluded.", "missing")
         )
     blocks.append(Listing(limits(given, found), "Limits of this evidence"))
-    plain_facts = {key: value for key, value in run.items() if key not in OWN_KEYS and not isinstance(value, Mapping)}
+    plain_facts = {
+        key: value
+        for key, value in run.items()
+        if key not in OWN_KEYS and not isinstance(value, Mapping) and wording.anything(value) != wording.MISSING
+    }
     blocks.append(
         facts(plain_facts, "Model and run") if plain_facts else Text("No facts about the model were given.", "missing")
     )

@@ -148,12 +148,17 @@ def anything(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {anything(item)}" for key, item in value.items()) or MISSING
+        return ", ".join(f"{str(key).replace('_', ' ')} {anything(item)}" for key, item in value.items()) or MISSING
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(anything(item) for item in value) or MISSING
+        return ", ".join(_inner(item) for item in value) or MISSING
     if is_missing(value):
         return MISSING
     return value if isinstance(value, str) else _quantity(value)
+
+
+def _inner(item: Any) -> str:
+    """An item of a list; a list inside a list is told apart by crosses: ``2 × 2 × 1``."""
+    return " × ".join(anything(part) for part in item) if isinstance(item, list | tuple) else anything(item)
 
 
 def _quantity(value: Any) -> str:
