@@ -51,7 +51,7 @@ def render(patient: Patient) -> tuple[Image, NDArray[np.bool_]]:
     body, scanner = patient.body, patient.scanner
     mottle = slow_field(rng, geometry.shape, 6)
     lung_hu = np.float32(-858) + 14 * mottle - 0.35 * (grid.y + 20)
-    lung_hu -= np.float32(75 * body.emphysema) * np.clip(mottle - 0.3, 0, 1.5)
+    lung_hu -= np.float32(110 * body.emphysema) * np.clip(mottle - 0.3, 0, 1.5)
     volume, lung = paint_chest(grid, body, np.maximum(lung_hu, -985).astype(np.float32))
     paint_vessels(volume, grid, lung, rng)
     offset = np.array(body.offset_mm)
