@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,111 @@ def chromium() -> str:
         if path := shutil.which(name):
             return path
     pytest.skip("no Chromium on the search path; install the package chromium to run the browser tests")
+
+
+TINY_STUDY = """
+[study]
+name = "discs"
+intended_use = "Tests: outline a bright disc"
+
+[data]
+cohort = "cohort"
+split = {by = "subject", fractions = {train = 0.5, validation = 0.1, calibration = 0.1, test = 0.3}, seed = 0}
+attributes = ["site"]
+minimum_n = 3
+
+[task]
+kind = "segmentation"
+targets = ["label_1"]
+
+[train]
+minutes = 0.05
+memory_gb = 1
+
+[[accept]]
+metric = "dice"
+statistic = "low"
+at_least = 0.3
+"""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A folder with a cohort of 30 small pictures, a study and, once trained, its run."""
+
+    folder: Path
+
+    @property
+    def cohort(self) -> Path:
+        """The cohort folder."""
+        return self.folder / "cohort"
+
+    @property
+    def study(self) -> Path:
+        """The study file."""
+        return self.folder / "discs.toml"
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.folder / "run"
+
+
+def write_discs(folder: Path, n: int = 30) -> Path:
+    """Write ``images/`` and ``labels/``: a bright disc of its own size and place in each picture; and labels.csv."""
+    import numpy as np
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"))
+    rows = ["image,subject,site,large"]
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for k in range(n):
+        radius = generator.uniform(4, 9)
+        inside = np.linalg.norm(grid - generator.uniform(11, 20, (2, 1, 1)), axis=0) < radius
+        picture = np.clip(60 + 120 * inside + generator.normal(0, 12, inside.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(folder / "images" / f"disc_{k:02d}.png")
+        Image.fromarray(inside.astype(np.uint8)).save(folder / "labels" / f"disc_{k:02d}.png")
+        rows.append(f"disc_{k:02d},person_{k:02d},{'AB'[k % 2]},{int(radius > 6.5)}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 30 pictures with masks and a labels file."""
+    return write_discs(tmp_path_factory.mktemp("discs"))
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory: pytest.TempPathFactory, discs: Path) -> Tiny:
+    """The pictures ingested, with a study beside them; not trained."""
+    from fiducial.flows import ingest
+
+    tiny = Tiny(tmp_path_factory.mktemp("tiny"))
+    ingest(discs, tiny.cohort, workers=1)
+    tiny.study.write_text(TINY_STUDY)
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny_cohort: Tiny) -> Tiny:
+    """The same, run to the end: trained, predicted, audited once, reported. Do not change it: take `tiny`."""
+    import shutil
+
+    from fiducial.flows import run
+
+    tiny = Tiny(tmp_path_factory.mktemp("run") / "tiny")
+    shutil.copytree(tiny_cohort.folder, tiny.folder)
+    run(tiny.study, tiny.run)
+    return tiny
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tiny_run: Tiny) -> Tiny:
+    """A copy of the finished run that a test may change."""
+    import shutil
+
+    shutil.copytree(tiny_run.folder, tmp_path / "tiny")
+    return Tiny(tmp_path / "tiny")

@@ -164,6 +164,9 @@ def _death(exit_code: int) -> str:
 
 
 def _stop(worker: _Worker) -> None:
+    """End a worker; one that was stopped before (it could not start) is left alone."""
+    if worker.pipe.closed:
+        return
     worker.process.kill()
     worker.process.join()
     worker.process.close()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fiducial.study import Study
 
 
+FEW_CASES = 32
+
+
 def nothing() -> None:
     """No opening to count."""
 
@@ -35,6 +38,10 @@ class Asked:
     settings: AuditSettings
     workers: int
     progress: Progress
+
+    def workers_for(self, n_cases: int) -> int:
+        """The processes that were asked for; for a few cases one, as starting others takes longer than the work."""
+        return 1 if self.workers == 0 and n_cases < FEW_CASES else self.workers
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def from_run(run: Path, asked: Asked) -> Opened:
     cases = table([], CASES)
     if (predictions["kind"] == "mask").any():
         verify(run, "payload")
-        cases = measure_masks(predictions, base=run, workers=asked.workers, progress=asked.progress).cases
+        workers = asked.workers_for(predictions["image"].nunique())
+        cases = measure_masks(predictions, base=run, workers=workers, progress=asked.progress).cases
     folder = _cohort_folder(run, record)
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
@@ -106,7 +114,8 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
     paired = pair_mask_folders(predictions, truth, workers=asked.workers, progress=asked.progress)
     rows = validated(paired.predictions, PREDICTIONS)
     settings = MaskSettings(ignore_label=paired.ignore_label)
-    measured = measure_masks(rows, settings=settings, workers=asked.workers, progress=asked.progress)
+    workers = asked.workers_for(rows["image"].nunique())
+    measured = measure_masks(rows, settings=settings, workers=workers, progress=asked.progress)
     attributes = with_unmatched(rows[["image", "subject", "split"]].drop_duplicates(), paired.unmatched)
     attributes = joined(attributes, asked.attributes)
     subject = dict(zip(attributes["image"], attributes["subject"], strict=True))
