@@ -11,7 +11,7 @@ from fiducial.records.plan import Normalisation, Plan
 
 
 def make_plan(model, dimensions, first, label_type):
-    d3 = (1, 1, 1) if dimensions == 3 else (1, 1, 1)
+    d3 = (1, 1, 1)
     two = (2, 2, 2) if dimensions == 3 else (2, 2, 1)
     return Plan(
         task="segmentation" if model == "resunet" else "classification",

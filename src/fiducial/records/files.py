@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` (same suffixes); on success it replaces ``path``, on any error it is removed.
+    """Yield a temporary path beside ``path`` (same suffixes); success puts it in its place, any error removes it.
 
     The temporary file is flushed to disk before the rename, so a full disk, Ctrl-C or a power cut leaves either
     the old file or the new one, never half of one.

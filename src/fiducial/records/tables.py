@@ -254,7 +254,7 @@ def _settled(frame: pd.DataFrame, column: Column, where: str) -> pd.Series[Any]:
     import pandas as pd
 
     if column.name not in frame.columns:
-        dtype = {"text": object, "number": float, "integer": "int64"}[column.kind]
+        dtype: Any = {"text": object, "number": float, "integer": "int64"}[column.kind]
         return pd.Series([column.default] * len(frame), index=frame.index, dtype=dtype)
     series = frame[column.name]
     if column.kind == "text":
