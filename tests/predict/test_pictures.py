@@ -208,6 +208,16 @@ def test_windows() -> None:
     assert window_of(flat, np.asarray(flat.array)).high > 7.0
 
 
+def test_the_window_follows_what_the_picture_is_about() -> None:
+    """A nodule in a small lung of a large body is shown in the lung window, a tumour of the same body is not."""
+    array = np.full(SHAPE, 40.0)
+    array[:14, :14] = -850.0
+    image = volume(array, unit="HU")
+    in_lung, outside = box((4, 7), (4, 7), (5, 7)).astype(bool), box((28, 32), (24, 28), (5, 7)).astype(bool)
+    assert window_of(image, np.asarray(image.array), in_lung, (1, 1, 3)).low == LUNG_HU[0]
+    assert window_of(image, np.asarray(image.array), outside, (1, 1, 3)).low == SOFT_TISSUE_HU[0]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_of_scores(channels: int) -> None:
     array = np.random.default_rng(1).integers(0, 255, (channels, 28, 28, 1)).astype(np.uint8)

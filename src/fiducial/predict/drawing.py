@@ -20,6 +20,7 @@ TRUTH_COLOUR, PREDICTED_COLOUR = "#ffb000", "#4fc3ff"
 TRUTH_DASH, PREDICTED_DASH = "solid", (0, (4.0, 2.2))
 SIZE_IN, DPI = 4.8, 110
 LUNG_HU, SOFT_TISSUE_HU = (-1350.0, 150.0), (-160.0, 240.0)
+_AERATED_HU = -500.0
 _PLANES = ("sagittal", "coronal", "axial")
 # Letters of each plane as (left, right, top, bottom): x runs to the Right, y to the Anterior, z to the Superior.
 _LETTERS = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
@@ -104,24 +105,45 @@ class View:
         return f"{_PLANES[self.axis].capitalize()} slice {index + 1} of {self.shape[self.axis]}."
 
 
-def window_of(image: Image, voxels: NDArray[Any]) -> Window:
+def window_of(
+    image: Image, voxels: NDArray[Any], focus: NDArray[np.bool_] | None = None, spacing_mm: Sequence[float] = (1, 1, 1)
+) -> Window:
     """How grey values are shown.
 
-    In Hounsfield units the lung window where a quarter of the body and more is air, else soft tissue; other units
-    from the 1st to the 99th percentile; colour as it is.
+    In Hounsfield units the lung window where three tenths of the neighbourhood of ``focus`` (of the middle half of the
+    volume, without one) and more are air or lung, else soft tissue; other units from the 1st to the 99th percentile;
+    colour as it is.
+
+    Args:
+        image: says the unit.
+        voxels: [channel, x, y, z], turned.
+        focus: [x, y, z], turned; what the picture is about.
+        spacing_mm: of the turned axes.
     """
     if voxels.shape[0] == 3:
         return Window(0.0, 255.0 if np.asarray(voxels).max() > 1 else 1.0)
     values = np.asarray(voxels[0], dtype=np.float64)
     if image.unit == "HU":
-        body = values[values > -950]
-        lung = body.size > 0 and float(np.mean(body < -400)) > 0.25
+        near = values[_neighbourhood(values.shape, focus, spacing_mm)]
+        lung = float(np.mean(near < _AERATED_HU)) > 0.3
         (low, high), name = (LUNG_HU, "lung") if lung else (SOFT_TISSUE_HU, "soft tissue")
         return Window(low, high, f"{name.capitalize()} window, \u2212{abs(low):.0f} to {high:.0f} HU.")
     low, high = (float(v) for v in np.percentile(values, (1.0, 99.0)))
     if high <= low:
         low, high = float(values.min()), float(values.max())
     return Window(low, high if high > low else low + 1.0)
+
+
+def _neighbourhood(
+    shape: Sequence[int], focus: NDArray[np.bool_] | None, spacing_mm: Sequence[float]
+) -> tuple[slice, ...]:
+    """A box that reaches 10 mm beyond ``focus``; the middle half of the volume where there is none."""
+    if focus is None or not focus.any():
+        return tuple(slice(n // 4, max(n // 4 + 1, n - n // 4)) for n in shape)
+    places = np.argwhere(focus)
+    reach = [round(10.0 / step) for step in spacing_mm]
+    low, high = places.min(axis=0), places.max(axis=0) + 1
+    return tuple(slice(max(0, int(a) - r), int(b) + r) for a, b, r in zip(low, high, reach, strict=True))
 
 
 def draw_slice(

@@ -180,7 +180,10 @@ def mask_picture(
     truth = [view.oriented(mask) for mask in _each(case.truth, case.true_values)] if case.truth is not None else []
     index = _slice_of_most_difference(predicted, truth, view.axis)
     voxels = view.oriented(np.asarray(case.image.array)) if case.image is not None else None
-    window = window_of(case.image, voxels) if case.image is not None and voxels is not None else None
+    window = None
+    if case.image is not None and voxels is not None:
+        focus = np.any([mask[0] for mask in (*truth, *predicted)], axis=0) if predicted else None
+        window = window_of(case.image, voxels, focus, view.spacing_mm)
     png = draw_slice(view, voxels, index=index, window=window, contours=Contours(tuple(truth), tuple(predicted)))
     label = {"dice": "Dice", "iou": "IoU", "nsd": "NSD", "hd95": "HD95", "masd": "MASD"}.get(metric, metric)
     unit = " mm" if metric in ("hd95", "masd") else ""
@@ -195,8 +198,8 @@ def score_picture(
     """One classified image: three planes through the middle of a volume (or of ``focus``), or the picture itself."""
     view = View.of(image)
     voxels = view.oriented(np.asarray(image.array))
-    window = window_of(image, voxels)
     region = None if focus is None or not focus.any() else view.oriented(focus[np.newaxis])[0]
+    window = window_of(image, voxels, region, view.spacing_mm)
     png = draw_planes(view, voxels, window=window, focus=region)
     return Picture(name, " ".join(part for part in (said, window.text) if part), png, kind)
 

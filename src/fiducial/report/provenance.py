@@ -31,7 +31,12 @@ def records_table(records: Sequence[Any], caption: str = "") -> Table:
         name: all(_is_number(line.get(name)) or wording.is_missing(line.get(name)) for line in lines) for name in names
     }
     columns = [Column(wording.plain(name), numeric=numeric[name]) for name in names]
-    return Table(columns, [[Cell(wording.anything(line.get(name))) for name in names] for line in lines], caption)
+    texts = [{name: wording.anything(line.get(name)) for name in names} for line in lines]
+    if "attribute" in names:
+        stated = [text["attribute"] for text in texts]
+        for text, name, before in zip(texts, stated, ["", *stated], strict=False):
+            text["attribute"] = "" if name == before else wording.plain(name)
+    return Table(columns, [[Cell(text[name]) for name in names] for text in texts], caption)
 
 
 def _mapping(record: Any) -> Mapping[str, Any]:
