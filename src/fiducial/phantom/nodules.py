@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fiducial.phantom.anatomy import Grid, Volume, paint
 from fiducial.phantom.patients import Nodule
 
-SOLID_HU, GROUND_GLASS_HU = 35.0, -520.0
+SOLID_HU, GROUND_GLASS_HU = 40.0, -470.0
 _CORE = 0.55
 _PARTS = (3, 3, 5)
 

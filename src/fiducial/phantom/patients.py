@@ -67,12 +67,12 @@ class Patient:
 class MalignancyRule:
     """Log-odds that a nodule is malignant.
 
-    ``intercept + diameter * (d - 18) / 6 + spiculation * (s - 0.4) / 0.28 + part_solid or ground_glass
+    ``intercept + diameter * (d - 19) / 4.5 + spiculation * (s - 0.4) / 0.28 + part_solid or ground_glass
     + age * (years - 65) / 10 + smoking * (pack-years - 20) / 20``, d in mm. With the default weights the first three
     terms, which an image shows, carry nearly all of it; `bayes_auc` measures how much.
     """
 
-    intercept: float = -1.2
+    intercept: float = -0.8
     diameter: float = 3.3
     spiculation: float = 2.0
     part_solid: float = 1.0
@@ -87,7 +87,7 @@ class MalignancyRule:
         by_density = np.array([0.0, self.part_solid, self.ground_glass])[density]
         result: NDArray[np.float64] = (
             self.intercept
-            + self.diameter * (diameter_mm - 18) / 6
+            + self.diameter * (diameter_mm - 19) / 4.5
             + self.spiculation * (spiculation - 0.4) / 0.28
             + by_density
         )
@@ -119,7 +119,7 @@ def _draw(rng: np.random.Generator, n: int) -> _Drawn:
     age = np.floor(rng.triangular(AGE_YEARS[0], 66, AGE_YEARS[1] + 1, n)).clip(*AGE_YEARS)
     smoking = rng.choice(3, n, p=(0.2, 0.45, 0.35)).astype(np.int64)
     pack_years = np.where(smoking == 0, 0.0, np.round(rng.gamma(4.0, 7.0, n) + 2, 1))
-    diameter = rng.uniform(*DIAMETER_MM, n)
+    diameter = rng.triangular(DIAMETER_MM[0], 20.0, DIAMETER_MM[1], n)
     spiculation = rng.beta(1.1, 1.6, n)
     density = rng.choice(3, n, p=(0.65, 0.2, 0.15)).astype(np.int64)
     return _Drawn(age, smoking, pack_years, diameter, spiculation, density)

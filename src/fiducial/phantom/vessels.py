@@ -29,7 +29,7 @@ def grow(rng: np.random.Generator, side: float, hilum: tuple[float, float, float
     angle = (np.arange(_ROOTS) + rng.uniform(0, 1)) * 2 * np.pi / _ROOTS
     direction = np.stack([np.full(_ROOTS, 0.8 * side), 0.9 * np.cos(angle), 1.1 * np.sin(angle)], 1) + 0.35 * spread
     start = np.tile(np.array(hilum), (_ROOTS, 1))
-    radius = rng.uniform(2.8, 4.6, _ROOTS)
+    radius = rng.uniform(2.3, 4.0, _ROOTS)
     length = rng.uniform(20, 42, _ROOTS)
     levels = []
     for _ in range(_LEVELS + 1):
