@@ -106,7 +106,9 @@ def dice_of(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Mean Dice of both structures."""
     from fiducial.maths.segmentation import labelmap_metrics
 
-    found = labelmap_metrics(prediction, truth, {"1": 1, "2": 2}, (1.0, 1.0, 1.0), metrics=("dice",))
+    labels = {"1": 1, "2": 2}
+    whole = prediction.astype(np.uint8), truth.astype(np.uint8)
+    found = labelmap_metrics(*whole, labels, (1.0, 1.0, 1.0), metrics=("dice",))
     return float(np.mean([values["dice"] for values in found.values()]))
 
 

@@ -32,7 +32,10 @@ def test_it_learns_to_find_a_ball(plan, cases, tmp_path):
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_same_plan_same_weights(plan, cases, tmp_path):
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_same_plan_same_weights(plan, cases, tmp_path, precision):
+    # Twice the size: no level of the network has an axis of 2 voxels (decision 0008).
+    plan = plan.model_copy(update={"precision": precision, "patch": (32, 16, 16)})
     runs = [train_loop(plan, cases, [], tmp_path / f"{i}.safetensors", plan_digest="p").weights for i in range(2)]
     assert same(*runs)
     other = train_loop(plan.model_copy(update={"seed": 9}), cases, [], tmp_path / "o", plan_digest="p").weights

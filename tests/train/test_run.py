@@ -196,6 +196,54 @@ def test_classification_of_a_region(source, tmp_path):
     assert set(rows["kind"]) == {"score"}
 
 
+def write_pictures(folder, n=12):
+    """Flat pictures with a bright disc: PNG images, PNG masks, and labels of several kinds."""
+    from PIL import Image as Picture
+
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    rows = []
+    for k in range(n):
+        rng = np.random.default_rng(k)
+        x, y = np.meshgrid(np.arange(32), np.arange(28))
+        centre, radius = rng.uniform(11, 17, 2), 4 + 2 * (k % 3)
+        disc = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2
+        pattern = 25 * np.kron(rng.normal(size=(7, 8)), np.ones((4, 4)))
+        grey = np.clip(90 + 100 * disc + pattern + rng.normal(0, 5, disc.shape), 0, 255).astype(np.uint8)
+        Picture.fromarray(grey).save(folder / "images" / f"p{k:02d}.png")
+        Picture.fromarray(disc.astype(np.uint8)).save(folder / "labels" / f"p{k:02d}.png")
+        rows.append({"subject": f"p{k:02d}", "size": "SML"[k % 3], "odd": k % 2, "third": int(k % 3 == 0)})
+    pd.DataFrame(rows).to_csv(folder / "labels.csv", index=False)
+    ingest(folder, folder / "cohort", labels=folder / "labels.csv", workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def test_flat_pictures_are_segmented(pictures, tmp_path):
+    run = train_study(study_of(pictures), tmp_path / "run")
+    assert json.loads((run.folder / "plan.json").read_text())["dimensions"] == 2
+    predict_cohort(run.folder, pictures / "cohort", tmp_path / "out", splits=("test",))
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    assert all(nib.load(tmp_path / "out" / p).shape == (32, 28, 1) for p in rows["payload"])
+
+
+@pytest.mark.parametrize(("targets", "items", "n_rows"), [('"size"', {"S", "M", "L"}, 3), ('"odd", "third"', {""}, 2)])
+def test_several_classes_and_several_labels(pictures, tmp_path, targets, items, n_rows):
+    run = train_study(study_of(pictures, "classification", targets), tmp_path / "run")
+    done = predict_cohort(run.folder, pictures / "cohort", tmp_path / "out")
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    assert set(rows["item"]) == items
+    assert (rows.groupby("image").size() == n_rows).all()
+    assert done.n == rows["image"].nunique() == 12
+    if n_rows == 3:
+        np.testing.assert_allclose(rows.groupby("image")["value"].sum(), 1, atol=1e-5)
+        np.testing.assert_allclose(rows.groupby("image")["truth"].sum(), 1)
+
+
 def test_bad_studies_are_answered(source, tmp_path):
     with pytest.raises(LabelError, match="one class only"):
         train_study(study_of(source, "classification", '"same"'), tmp_path / "a")
