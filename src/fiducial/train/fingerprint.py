@@ -11,15 +11,18 @@ from fiducial.errors import LabelError
 from fiducial.predict.contract import Look, look
 from fiducial.predict.exams import Exam, load_images, load_label_map, load_region
 from fiducial.predict.prepare import oriented_spacing, to_ras
+from fiducial.records.image import Geometry
 
 N_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Traits:
-    """One exam: shape and spacing after reorientation, looks per input, intensity samples per input, region's extent.
+    """One exam: shape and spacing after reorientation, looks per input, intensity samples per input.
 
-    ``samples`` are up to 2,000 intensities per input, from the labelled foreground where there is one.
+    ``region_mm`` is the extent of the region that a classifier looks at, ``foreground_mm`` that of all structures to
+    segment together (None: none); ``present`` says which of them the exam has. ``samples`` are up to 2,000 intensities
+    per input, from the labelled foreground where there is one.
     """
 
     shape: tuple[int, int, int]
@@ -28,6 +31,7 @@ class Traits:
     samples: tuple[tuple[float, ...], ...]
     region_mm: tuple[float, float, float] | None
     present: tuple[bool, ...]
+    foreground_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,11 @@ def measure_traits(request: TraitsRequest) -> Traits:
         labels = load_label_map(exam, request.structures, images[0])
         present = tuple(bool((labels == n).any()) for n in range(1, len(request.structures) + 1))
         foreground = labels > 0
+    foreground_mm = _extent_mm(to_ras(foreground[None], geometry.affine)[0], geometry) if foreground.any() else None
     region_mm = None
     if request.region_mask:
         region = load_region(exam, request.region_mask, images[0])
-        region_mm = _extent_mm(to_ras(region[None], geometry.affine)[0], oriented_spacing(geometry))
+        region_mm = _extent_mm(to_ras(region[None], geometry.affine)[0], geometry)
         foreground |= region
     oriented = to_ras(images[0].array[:1], geometry.affine)
     return Traits(
@@ -73,6 +78,7 @@ def measure_traits(request: TraitsRequest) -> Traits:
         samples=tuple(_samples(image.array, foreground) for image in images),
         region_mm=region_mm,
         present=present,
+        foreground_mm=foreground_mm,
     )
 
 
@@ -83,8 +89,9 @@ def _samples(array: np.ndarray, foreground: np.ndarray) -> tuple[float, ...]:
     return tuple(values[::step][:N_SAMPLES].astype(float).tolist())
 
 
-def _extent_mm(region: Any, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Side lengths of a mask's bounding box."""
+def _extent_mm(region: Any, geometry: Geometry) -> tuple[float, float, float]:
+    """Side lengths of the bounding box of a mask that is oriented to RAS+."""
+    spacing = oriented_spacing(geometry)
     if not region.any():
         raise LabelError("the region's mask is empty", legal="a mask with at least one voxel")
     lines = [np.flatnonzero(region.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]

@@ -15,6 +15,9 @@ from fiducial.train.fingerprint import Traits
 BYTES_PER_VOXEL = 4 * 24  # 32-bit numbers kept for the backward pass, per voxel and channel of the first level
 PATCH_VOXELS = {"cpu": 100_000, "cuda": 2_000_000}
 REGION_VOXELS = {"cpu": 32_768, "cuda": 262_144}
+CONTEXT = 3.0  # a patch is this many times as wide as the structures in it
+LEAST_PATCH = 24  # voxels
+MAX_BATCH = 8
 PATCH_SHARE = 8  # a patch covers at least this part (1/8) of the median image, else spacing is made coarser
 BFLOAT16_BAD_SIZE = 2
 """PyTorch 2.13's bfloat16 convolution on a CPU (oneDNN) leaves parts of a weight gradient unset, differently in each
@@ -55,9 +58,14 @@ def segmentation_shape(traits: Sequence[Traits], *, device: str, memory_gb: floa
             f"median of the training images made {factor:.2f} times coarser: a patch of {limit:,} voxels "
             f"({device}, {memory_gb:g} GB) would see less than 1/{PATCH_SHARE} of an image"
         )
-    strides = _strides(size, spacing, first, flat=flat)
-    patch = _fit_patch(size, strides, limit)
-    reasons["patch"] = f"the median image, {' x '.join(map(str, size))} voxels, within {limit:,} voxels"
+    wanted = _around_structures(traits, spacing, size)
+    strides = _strides(wanted, spacing, first, flat=flat)
+    patch = _fit_patch(wanted, strides, limit)
+    batch = max(batch, min(MAX_BATCH, limit * batch // math.prod(patch)))
+    reasons["patch"] = (
+        f"{CONTEXT:g} times the structures' extent, at most the median image ({' x '.join(map(str, size))} voxels), "
+        f"within {limit:,} voxels; small patches come in larger batches"
+    )
     reasons["strides"] = "a first stride of 2 with sub-voxel output sees about three times as many images in a minute"
     levels = len(strides)
     cap = 256 if device == "cpu" else 320
@@ -70,7 +78,7 @@ def segmentation_shape(traits: Sequence[Traits], *, device: str, memory_gb: floa
         batch=batch,
         learning_rate=2e-3,
         weight_decay=1e-2,
-        foreground_fraction=1 / 3 if math.prod(patch) < 0.8 * math.prod(size) else 0.0,
+        foreground_fraction=0.5 if math.prod(patch) < 0.8 * math.prod(size) else 0.0,
         reasons=reasons,
     )
 
@@ -85,14 +93,14 @@ def classification_shape(traits: Sequence[Traits], region: Region | None, *, dev
         box = extents + 2 * region.margin_mm
         size = _triple_int([max(1, math.ceil(b / s)) for b, s in zip(box, spacing, strict=True)])
         reasons["patch"] = f"95th percentile of the extent of {region.mask!r} and {region.margin_mm:g} mm on each side"
-    batch = max(4, min(64 if flat else 16, len(traits) // 8))
-    room = memory_gb * 0.4e9 / (BYTES_PER_VOXEL * 32 * batch)
-    limit = int(min(REGION_VOXELS[device], room))
+    total = memory_gb * 0.4e9 / (BYTES_PER_VOXEL * 32)
+    limit = int(min(REGION_VOXELS[device], total / 4))
     if math.prod(size) > limit:
         factor = (math.prod(size) / limit) ** (1 / (2 if flat else 3))
         spacing, size = _coarser(spacing, size, factor, flat=flat)
         reasons["spacing_mm"] += f", made {factor:.2f} times coarser to keep {limit:,} voxels"
     size = _triple_int([1 if flat and axis == 2 else max(8, 4 * math.ceil(n / 4)) for axis, n in enumerate(size)])
+    batch = int(max(4, min(64 if flat else 16, len(traits) // 8, total // math.prod(size))))
     wide = flat and min(size[:2]) > 48
     return Shape(
         spacing_mm=spacing,
@@ -108,6 +116,15 @@ def classification_shape(traits: Sequence[Traits], region: Region | None, *, dev
     )
 
 
+def _around_structures(traits: Sequence[Traits], spacing: TripleMm, size: Triple) -> Triple:
+    """A patch that shows the structures with what surrounds them: small structures need no large patch."""
+    extents = [t.foreground_mm for t in traits if t.foreground_mm]
+    if not extents:
+        return size
+    wide = np.percentile(extents, 90, axis=0) * CONTEXT / np.array(spacing)
+    return _triple_int([min(n, max(LEAST_PATCH, math.ceil(w))) for n, w in zip(size, wide, strict=True)])
+
+
 def _median_grid(traits: Sequence[Traits]) -> tuple[TripleMm, Triple]:
     """Median spacing, and the median shape of the images at that spacing."""
     spacing = np.median([t.spacing_mm for t in traits], axis=0)
@@ -121,9 +138,7 @@ def _coarser(spacing: TripleMm, size: Triple, factor: float, *, flat: bool) -> t
     axes = 2 if flat else 3
     total = factor**axes
     new = np.array(spacing)
-    for _ in range(200):
-        if math.prod(new[:axes]) >= math.prod(spacing[:axes]) * total:
-            break
+    while math.prod(new[:axes]) < math.prod(spacing[:axes]) * total:
         new[int(np.argmin(new[:axes]))] *= 1.02
     ratio = np.array(spacing) / new
     shape = [max(1, round(n * r)) for n, r in zip(size, ratio, strict=True)]
