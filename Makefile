@@ -55,6 +55,7 @@ bench: $(STAMP)
 	for script in benchmarks/[0-9]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 screenshots: $(STAMP)
+	@test -f $(DEMO)/index.html || $(MAKE) demo
 	$(BIN)/python tools/screenshots.py --demo $(DEMO) --out screenshots
 
 wheel: $(STAMP)
