@@ -181,6 +181,24 @@ def test_an_unlabelled_cohort_is_predicted(tiny, discs):
     assert len(list((tiny.folder / "out" / "payload").glob("*.nii.gz"))) == 30
 
 
+def test_predicting_the_images_it_was_trained_on_is_found_in_a_cohort_of_another_name(tiny, discs):
+    from fiducial.flows import ingest
+
+    source = tiny.folder / "copies"
+    for part in ("images", "labels"):
+        (source / part).mkdir(parents=True)
+        for path in (discs / part).iterdir():
+            shutil.copy(path, source / part / f"other_{path.name}")
+    ingest(source, tiny.folder / "elsewhere", workers=1)
+    predict(tiny.run, tiny.folder / "elsewhere", tiny.folder / "predicted")
+    result = audit(tiny.folder / "predicted", settings=QUICK)
+    (finding,) = [text for text in result.findings if text.startswith("leakage")]
+    assert "exact: learned from: disc_" in finding
+    rows = json.loads((tiny.folder / "predicted" / "evidence.json").read_text())["rows"]
+    (leaks,) = [row for row in rows if row["metric"] == "n_leaks"]
+    assert leaks["value"] == 18
+
+
 # training again
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.errors import RunMismatch
 from fiducial.flows.attributes import cohort_attributes, groupable, joined, person_known, with_unmatched
+from fiducial.flows.leaks import leaks_of
 from fiducial.flows.pictures import Files, drawer
 from fiducial.records.progress import Progress
 
@@ -68,7 +69,6 @@ def from_table(path: Path, asked: Asked) -> Opened:
 def from_run(run: Path, asked: Asked) -> Opened:
     """A run folder: its files are verified, its masks measured, its cohort's leaks and openings looked up."""
     from fiducial.audit.given import AuditInput
-    from fiducial.cohort import find_leaks
     from fiducial.flows.openings import count_openings, record_opening
     from fiducial.predict.measure import measure_masks
     from fiducial.records.runs import verify
@@ -94,7 +94,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
         attributes=joined(cohort_attributes(cohort, study), asked.attributes),
         study=study,
         settings=settings,
-        leaks=find_leaks(cohort),
+        leaks=leaks_of(cohort, run, record),
         openings=count_openings(folder, fingerprint=fingerprint) + 1,
         source=f"predictions.parquet sha256:{record['files']['predictions.parquet'][:16]}",
     )
