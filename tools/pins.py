@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 BUILD = ("hatchling", "editables", "pip")
 HEADER = """\
-# Exact pins of everything that `.[train,codecs,dev]` and its build need: one environment, installed together and tested.
+# Exact pins of everything that `.[train,codecs,dev]` and its build need: one environment, tested together.
 # Written by `make pins`. Only this project's own set-up uses it; the wheel itself asks for ranges.
 # PyTorch comes first (the Makefile installs it by itself, so that an index for CPU builds can be named).
 """
