@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from fiducial.train.fingerprint import Traits
 from fiducial.train.geometry import bfloat16_is_sound, segmentation_shape
 
 CUBE = ((2, 2, 2),) * 4
@@ -24,18 +27,11 @@ def test_a_first_axis_of_two_voxels_is_found(dimensions, patch, strides, n_halvi
     assert bfloat16_is_sound(dimensions, patch, strides, n_halvings) is sound
 
 
-def test_a_planned_patch_never_has_it():
-    from dataclasses import dataclass
-    from types import SimpleNamespace
-
-    @dataclass(frozen=True)
-    class Trait:
-        spacing_mm: tuple[float, float, float]
-        shape: tuple[int, int, int]
-        looks: tuple[object, ...] = (SimpleNamespace(flat=False),)
-
+@pytest.mark.parametrize("foreground_mm", [None, (12.0, 14.0, 11.0), (40.0, 40.0, 40.0)])
+def test_a_planned_patch_never_has_it(foreground_mm):
+    looks = (SimpleNamespace(flat=False),)
     for size in range(20, 120, 9):
         for mm in (1.0, 3.0, 5.0):
-            traits = [Trait((1.0, 1.0, mm), (size, size + 7, 48))] * 8
-            shape = segmentation_shape(traits, device="cpu", memory_gb=3)
+            trait = Traits((size, size + 7, 48), (1.0, 1.0, mm), looks, (), None, (), foreground_mm)
+            shape = segmentation_shape([trait] * 8, device="cpu", memory_gb=3)
             assert bfloat16_is_sound(3, shape.patch, shape.strides), (size, mm, shape.patch, shape.strides)
