@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fiducial.records.plan import Plan
 from fiducial.tasks import LEARN
 
 WHOLE_IMAGE_FACTOR = 1.5
+BATCH_VOXELS = 200_000  # windows are applied together up to this many voxels: more cost memory and no less time
 
 
 def apply_network(network: nn.Module, x: Tensor, plan: Plan) -> Tensor:
@@ -77,7 +79,12 @@ class TorchPredictor:
 
         window = window_size(x.shape[2:], self.plan)
         result: Any = sliding_window_inference(
-            x, roi_size=window, sw_batch_size=1, predictor=run, overlap=self.plan.overlap, mode="gaussian"
+            x,
+            roi_size=window,
+            sw_batch_size=max(1, BATCH_VOXELS // math.prod(window)),
+            predictor=run,
+            overlap=self.plan.overlap,
+            mode="gaussian",
         )
         return torch.as_tensor(result)
 

@@ -16,7 +16,7 @@ BYTES_PER_VOXEL = 4 * 24  # 32-bit numbers kept for the backward pass, per voxel
 PATCH_VOXELS = {"cpu": 100_000, "cuda": 2_000_000}
 REGION_VOXELS = {"cpu": 32_768, "cuda": 262_144}
 CONTEXT = 3.0  # a patch is this many times as wide as the structures in it
-LEAST_PATCH = 24  # voxels
+LEAST_PATCH = 32  # voxels
 MAX_BATCH = 8
 PATCH_SHARE = 8  # a patch covers at least this part (1/8) of the median image, else spacing is made coarser
 BFLOAT16_BAD_SIZE = 2
@@ -37,6 +37,7 @@ class Shape:
     learning_rate: float
     weight_decay: float
     foreground_fraction: float
+    overlap: float
     reasons: dict[str, str]
 
 
@@ -79,6 +80,7 @@ def segmentation_shape(traits: Sequence[Traits], *, device: str, memory_gb: floa
         learning_rate=2e-3,
         weight_decay=1e-2,
         foreground_fraction=0.5 if math.prod(patch) < 0.8 * math.prod(size) else 0.0,
+        overlap=0.5 if math.prod(patch) > 0.2 * math.prod(size) else 0.25,
         reasons=reasons,
     )
 
@@ -100,7 +102,7 @@ def classification_shape(traits: Sequence[Traits], region: Region | None, *, dev
         spacing, size = _coarser(spacing, size, factor, flat=flat)
         reasons["spacing_mm"] += f", made {factor:.2f} times coarser to keep {limit:,} voxels"
     size = _triple_int([1 if flat and axis == 2 else max(8, 4 * math.ceil(n / 4)) for axis, n in enumerate(size)])
-    batch = int(max(4, min(64 if flat else 16, len(traits) // 8, total // math.prod(size))))
+    batch = int(max(8, min(64 if flat else 16, len(traits) // 4, total // math.prod(size))))
     wide = flat and min(size[:2]) > 48
     return Shape(
         spacing_mm=spacing,
@@ -112,6 +114,7 @@ def classification_shape(traits: Sequence[Traits], region: Region | None, *, dev
         learning_rate=2e-3 if batch > 16 else 1e-3,
         weight_decay=5e-2,
         foreground_fraction=0.0,
+        overlap=0.5,
         reasons=reasons,
     )
 
@@ -122,7 +125,8 @@ def _around_structures(traits: Sequence[Traits], spacing: TripleMm, size: Triple
     if not extents:
         return size
     wide = np.percentile(extents, 90, axis=0) * CONTEXT / np.array(spacing)
-    return _triple_int([min(n, max(LEAST_PATCH, math.ceil(w))) for n, w in zip(size, wide, strict=True)])
+    # In eighths, so that three halvings come out even and no level is left at a stride of 1.
+    return _triple_int([min(n, max(LEAST_PATCH, 8 * math.ceil(w / 8))) for n, w in zip(size, wide, strict=True)])
 
 
 def _median_grid(traits: Sequence[Traits]) -> tuple[TripleMm, Triple]:

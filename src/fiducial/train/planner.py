@@ -96,6 +96,7 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
         warmup_steps=20,
         average_decay=0.99,
         foreground_fraction=shape.foreground_fraction,
+        overlap=shape.overlap,
         augmentation=_augmentation(study.task.kind, flat=flat, sided=sided, region=region is not None),
         test_mirror_axes=() if sided else (0,),
         precision="32-true",

@@ -11,7 +11,7 @@ from fiducial.records.plan import Plan
 
 
 def make_loss(plan: Plan) -> Callable[[Tensor, Tensor], Tensor]:
-    """Soft Dice over the whole batch plus cross-entropy (MONAI's ``DiceCELoss``).
+    """Soft Dice of the structures over the whole batch, plus cross-entropy (MONAI's ``DiceCELoss``).
 
     The loss takes logits [batch, class, ...] and label maps [batch, 1, ...] of class indices.
     """
@@ -19,7 +19,7 @@ def make_loss(plan: Plan) -> Callable[[Tensor, Tensor], Tensor]:
 
     weights = torch.tensor(plan.class_weights) if plan.class_weights else None
     loss: Callable[[Tensor, Tensor], Tensor] = DiceCELoss(
-        to_onehot_y=True, softmax=True, batch=True, include_background=True, weight=weights
+        to_onehot_y=True, softmax=True, batch=True, include_background=False, weight=weights
     )
     return loss
 
