@@ -1,6 +1,6 @@
 # Each target does its own set-up: a fresh clone needs Python 3.11 or newer, make and a package index, nothing else.
 #
-#   make demo    the phantom hospital, from DICOM files to signed evidence; prints the path of an index page
+#   make demo    the phantom hospital, from DICOM files to evidence; prints the path of an index page
 #   make test    format, lint, types, then every default test; prints pytest's closing line last
 #
 # TORCH_INDEX=URL takes PyTorch from another index, for instance one that holds CPU builds.

@@ -62,7 +62,7 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Walk the whole way once, on patients who do not exist: DICOM files to signed evidence in five minutes."""
+    """Walk the whole way once, on patients who do not exist: DICOM files to evidence in five minutes."""
     from fiducial.cli.show import safe, show, verdict_line
     from fiducial.flows import demo as flow
 
