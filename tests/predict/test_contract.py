@@ -22,8 +22,8 @@ def contract():
 
 
 def test_a_new_image_of_the_same_kind_is_accepted(contract):
-    require(contract, [look(ct(99))])
-    require(contract, [look(ct(99, spacing=(2.0, 1.0, 1.0)))])  # the same spacings in another order
+    assert require(contract, [look(ct(99))]) is None
+    assert require(contract, [look(ct(99, spacing=(2.0, 1.0, 1.0)))]) is None  # the same spacings in another order
 
 
 @pytest.mark.parametrize(

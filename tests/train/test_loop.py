@@ -55,7 +55,30 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_weights(plan, cases, tmp_path)
     assert path.exists()
     resumed = train_loop(plan, cases, cases[:1], path, plan_digest="p", resume=True)
     assert same(whole.weights, resumed.weights)
-    assert [r["step"] for r in whole.history] == [r["step"] for r in resumed.history]
+    assert whole.history == resumed.history
+
+
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(plan, cases, tmp_path, monkeypatch):
+    """Weights already moved, average not yet: saved like that, the step would be done twice."""
+    whole = train_loop(plan, cases, cases[:1], tmp_path / "whole", plan_digest="p")
+    update, calls = loop.update_average, []
+
+    def interrupted(average, network, decay):
+        calls.append(decay)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        update(average, network, decay)
+
+    monkeypatch.setattr(loop, "update_average", interrupted)
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_loop(plan, cases, cases[:1], path, plan_digest="p")
+    assert len(calls) == 4
+    resumed = train_loop(plan, cases, cases[:1], path, plan_digest="p", resume=True)
+    assert len(calls) == plan.n_steps  # no step twice
+    assert same(whole.weights, resumed.weights)
+    assert whole.history == resumed.history
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_checkpoint_of_another_plan_or_a_torn_one_is_refused(plan, cases, tmp_path, monkeypatch):

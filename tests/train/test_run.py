@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 
 import nibabel as nib
@@ -10,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fiducial.cohort import ingest
+from fiducial.cohort import ingest, load_cohort
 from fiducial.errors import InputRefused, IntegrityError, LabelError, LeakError, RunMismatch, StudyError
+from fiducial.predict.exams import gather_exams
 from fiducial.predict.run import predict_cohort
 from fiducial.records.runs import seal
 from fiducial.records.tables import PREDICTIONS, read_table
 from fiducial.study import parse_study
+from fiducial.train.cache import build_cache
+from fiducial.train.division import split_study
 from fiducial.train.run import train_study
 
 N = 16
@@ -242,6 +246,35 @@ def test_several_classes_and_several_labels(pictures, tmp_path, targets, items, 
     if n_rows == 3:
         np.testing.assert_allclose(rows.groupby("image")["value"].sum(), 1, atol=1e-5)
         np.testing.assert_allclose(rows.groupby("image")["truth"].sum(), 1)
+
+
+def test_a_full_disk_while_preparing_is_no_bad_case(source, plan, tmp_path):
+    """The kernel refuses to write beyond a file-size limit, as it refuses on a full disk."""
+    exams, _ = gather_exams(load_cohort(source / "cohort"), source / "cohort", (), ())
+    balls = plan.model_copy(update={"targets": ("label_1",)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(InputRefused, match="the disk is full") as refusal:
+            build_cache(exams, balls, tmp_path, workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    assert "--resume" in refusal.value.action
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unreadable_training_case_is_named_once(tmp_path):
+    folder = write_images(tmp_path / "new", n=10)
+    ingest(folder, folder / "cohort", labels=folder / "labels.csv", workers=1)
+    study = study_of(folder)
+    train = split_study(study, load_cohort(folder / "cohort"))
+    name = train[(train["role"] == "image") & (train["split"] == "train")]["image"].iloc[0]
+    path = folder / "images" / f"{name}.nii.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    run = train_study(study, tmp_path / "run")
+    assert [failure.key for failure in run.set_aside] == [name]
 
 
 def test_bad_studies_are_answered(source, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.compute import Failure, map_cases
+from fiducial.errors import InputRefused
 from fiducial.predict.exams import Exam, load_images, load_label_map, load_region, truth_of
 from fiducial.predict.prepare import prepare, prepare_labels
 from fiducial.records.files import atomic_path
@@ -17,6 +20,7 @@ from fiducial.records.plan import Plan
 from fiducial.records.progress import Progress, silent
 
 N_LOCATIONS = 2000
+DISK_IS_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), os.strerror(errno.EFBIG))
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,22 @@ class CacheRequest:
 def build_cache(
     exams: Sequence[Exam], plan: Plan, folder: Path, *, workers: int = 0, progress: Progress = silent
 ) -> tuple[list[Cached], tuple[Failure, ...]]:
-    """Prepare every exam once, in worker processes where that pays; a failed exam is set aside and named."""
+    """Prepare every exam once, in worker processes where that pays; a failed exam is set aside and named.
+
+    Raises:
+        InputRefused: the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     requests = {exam.image: CacheRequest(exam, plan, folder) for exam in exams}
     done = map_cases(cache_case, requests, workers=workers, progress=progress, title="preparing images")
+    for failure in done.failures:
+        # A full disk is not a bad case: going on would train on whatever happened to fit.
+        if failure.error == "OSError" and any(mark in failure.message for mark in DISK_IS_FULL):
+            raise InputRefused(
+                f"the disk is full ({failure.message})",
+                where=str(folder),
+                action="make room and run the same command with --resume",
+            )
     kept = [exam for exam in exams if exam.image in done.results]
     return [_open(exam, plan, Path(done.results[exam.image])) for exam in kept], done.failures
 
@@ -91,7 +107,13 @@ def _locations(labels: NDArray[np.uint8], value: int) -> NDArray[np.int64]:
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
     with atomic_path(path) as part, part.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        try:
+            np.save(file, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # NumPy reports a short write without a number; on a plain file only a full disk makes one.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def _file_name(image: str) -> str:

@@ -19,13 +19,14 @@ from fiducial.records.files import atomic_path
 
 @dataclass
 class State:
-    """What training carries from step to step."""
+    """What training carries from step to step; ``losses`` are those since the last row of the history."""
 
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = float("inf")
 
@@ -45,6 +46,7 @@ def save_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
         "step": str(state.step),
         "best_score": repr(state.best_score),
         "history": json.dumps(state.history),
+        "losses": json.dumps(state.losses),
     }
     save_tensors(tensors, path, metadata)
 
@@ -84,6 +86,7 @@ def load_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
     state.step = int(metadata["step"])
     state.best_score = float(metadata["best_score"])
     state.history = json.loads(metadata["history"])
+    state.losses = json.loads(metadata["losses"])
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

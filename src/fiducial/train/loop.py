@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +114,7 @@ def train_loop(
 
     The averaged weights are kept: those of the last step for segmentation, for classification those of the lowest
     validation loss among ten checks (a classifier of few cases overfits, a segmentation network rarely does).
-    On Ctrl-C the state is saved before the interrupt goes on.
+    On Ctrl-C the step in progress is finished and the state is saved before the interrupt goes on.
 
     Raises:
         InputRefused: the disk is full. RunMismatch: the checkpoint belongs to another plan.
@@ -121,17 +124,16 @@ def train_loop(
     if resume and checkpoint.exists():
         load_checkpoint(state, checkpoint, plan_digest=plan_digest)
     every = max(1, plan.n_steps // N_CHECKS)
-    losses: list[float] = []
     saved_at = time.monotonic()
     try:
         while state.step < plan.n_steps:
-            losses.append(train_step(machinery, plan, cases, state.step))
-            state.step += 1
-            if state.step % every == 0 or state.step == plan.n_steps:
-                _note(state, machinery, plan, validation, losses)
-                losses = []
+            with interrupts_held():
+                state.losses.append(train_step(machinery, plan, cases, state.step))
+                state.step += 1
+                if state.step % every == 0 or state.step == plan.n_steps:
+                    _note(state, machinery, plan, validation)
             progress("training", state.step, plan.n_steps)
-            if time.monotonic() - saved_at > CHECKPOINT_SECONDS and not losses:
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                 save_checkpoint(state, checkpoint, plan_digest=plan_digest)
                 saved_at = time.monotonic()
     except KeyboardInterrupt:
@@ -139,6 +141,25 @@ def train_loop(
         raise
     keep_best = plan.task == "classification" and bool(state.best)
     return Trained(state.best if keep_best else weights_of(state.average), state.history)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: a step that is torn in two could not be resumed exactly.
+
+    Outside the main thread, which alone receives signals, nothing needs to wait.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def rate_factor(step: int, plan: Plan) -> float:
@@ -157,15 +178,16 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
             mean.copy_(now)
 
 
-def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[Cached], losses: list[float]) -> None:
+def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[Cached]) -> None:
     """Add a history row; remember the weights if the validation loss is the lowest so far."""
     row = {
         "step": float(state.step),
         "learning_rate": plan.learning_rate * rate_factor(state.step - 1, plan),
-        "train_loss": sum(losses) / len(losses),
+        "train_loss": sum(state.losses) / len(state.losses),
         "validation_loss": validation_loss(machinery, plan, validation) if validation else math.nan,
     }
     state.history.append({key: value for key, value in row.items() if not math.isnan(value)})
+    state.losses.clear()
     score = row["validation_loss"]
     if plan.task == "classification" and score < state.best_score:
         state.best_score = score

@@ -85,9 +85,11 @@ def train_study(
     budget = Budget(started, study.train.minutes, study.train.memory_gb, _device(device), visible_cores())
     write_table(cohort, out / "cohort.parquet", COHORT)
     write_text(out / "study.toml", study.to_toml())
-    traits, lost = _traits(chosen["train"], study, progress)
+    measured, lost = _traits(chosen["train"], study, progress)
+    traits = list(measured.values())
     plan, plan_is_new = _plan(out, study, traits, labels, budget, seed=seed, resume=resume)
-    train, lost_too = build_cache(chosen["train"], plan, out / "cache", workers=_workers(exams), progress=progress)
+    readable = [e for e in chosen["train"] if e.image in measured]
+    train, lost_too = build_cache(readable, plan, out / "cache", workers=_workers(exams), progress=progress)
     validation, lost_three = build_cache(
         chosen["validation"], plan, out / "cache", workers=_workers(exams), progress=progress
     )
@@ -164,7 +166,7 @@ def _usable(exam: Exam, study: Study) -> bool:
     return any(class_name(value) != "" for _, value in exam.labels)
 
 
-def _traits(exams: Sequence[Exam], study: Study, progress: Progress) -> tuple[list[Traits], tuple[Failure, ...]]:
+def _traits(exams: Sequence[Exam], study: Study, progress: Progress) -> tuple[dict[str, Traits], tuple[Failure, ...]]:
     """Measure the training exams; failed ones are left out here and named."""
     region = study.task.region.mask if study.task.region else ""
     is_mask = study.task.kind == "segmentation"
@@ -177,7 +179,7 @@ def _traits(exams: Sequence[Exam], study: Study, progress: Progress) -> tuple[li
         raise InputRefused(
             f"no training image can be used; the first: {first.message}", where=first.key, action="see `fiducial check`"
         )
-    return list(done.results.values()), done.failures
+    return done.results, done.failures
 
 
 def _plan(

@@ -55,12 +55,11 @@ def crop(array: NDArray[np.generic], start: Triple, size: Triple) -> NDArray[np.
 
 def _indices(step: int, n_cases: int, plan: Plan) -> list[int]:
     """Positions in the stream of shuffled epochs that one step takes."""
-    first = step * plan.batch
-    chosen = []
-    for position in range(first, first + plan.batch):
-        epoch, place = divmod(position, n_cases)
-        chosen.append(int(np.random.default_rng([plan.seed, _ORDER, epoch]).permutation(n_cases)[place]))
-    return chosen
+    first, last = step * plan.batch, (step + 1) * plan.batch
+    epochs = range(first // n_cases, (last - 1) // n_cases + 1)
+    orders = [np.random.default_rng([plan.seed, _ORDER, epoch]).permutation(n_cases) for epoch in epochs]
+    skipped = epochs.start * n_cases
+    return [int(i) for i in np.concatenate(orders)[first - skipped : last - skipped]]
 
 
 def _patch_start(case: Cached, plan: Plan, generator: np.random.Generator) -> Triple:
