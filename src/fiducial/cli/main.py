@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str]) -> int:
     """Run one command and return its exit code; raises nothing."""
     # Threads of PyTorch that wait for each other sleep instead of spinning: on a machine that does anything else
-    # besides, training is then about three times faster, and no slower on an idle one. Read when OpenMP is loaded.
+    # besides, training is then up to three times faster, and no slower on an idle one. Read when OpenMP is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from fiducial.cli.commands import app
 
