@@ -7,85 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fiducial.audit.acceptance import check_acceptance
+from fiducial.audit.accuracy import check_accuracy
+from fiducial.audit.calibration import check_calibration
 from fiducial.audit.evidence import read_evidence, write_evidence
 from fiducial.audit.given import AuditInput, AuditResult, AuditSettings, CheckResult
+from fiducial.audit.leakage import check_leakage
+from fiducial.audit.missingness import check_missingness
+from fiducial.audit.openings import check_openings
+from fiducial.audit.operating_points import check_operating_points
+from fiducial.audit.recalibration import check_recalibration
+from fiducial.audit.score_distribution import check_score_distribution
+from fiducial.audit.subgroups import check_subgroups
 from fiducial.audit.tables import prepared
 from fiducial.audit.vendor import vendor_input
 from fiducial.records.progress import Progress, silent
 from fiducial.records.tables import CURVES, EVIDENCE, table
 
-
-def _acceptance(given: AuditInput) -> CheckResult:
-    from fiducial.audit.acceptance import check_acceptance
-
-    return check_acceptance(given)
-
-
-def _accuracy(given: AuditInput) -> CheckResult:
-    from fiducial.audit.accuracy import check_accuracy
-
-    return check_accuracy(given)
-
-
-def _operating_point(given: AuditInput) -> CheckResult:
-    from fiducial.audit.operating_points import check_operating_points
-
-    return check_operating_points(given)
-
-
-def _calibration(given: AuditInput) -> CheckResult:
-    from fiducial.audit.calibration import check_calibration
-
-    return check_calibration(given)
-
-
-def _recalibration(given: AuditInput) -> CheckResult:
-    from fiducial.audit.recalibration import check_recalibration
-
-    return check_recalibration(given)
-
-
-def _subgroups(given: AuditInput) -> CheckResult:
-    from fiducial.audit.subgroups import check_subgroups
-
-    return check_subgroups(given)
-
-
-def _leakage(given: AuditInput) -> CheckResult:
-    from fiducial.audit.leakage import check_leakage
-
-    return check_leakage(given)
-
-
-def _missingness(given: AuditInput) -> CheckResult:
-    from fiducial.audit.missingness import check_missingness
-
-    return check_missingness(given)
-
-
-def _score_distribution(given: AuditInput) -> CheckResult:
-    from fiducial.audit.score_distribution import check_score_distribution
-
-    return check_score_distribution(given)
-
-
-def _openings(given: AuditInput) -> CheckResult:
-    from fiducial.audit.openings import check_openings
-
-    return check_openings(given)
-
-
 CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
-    "acceptance": _acceptance,
-    "accuracy": _accuracy,
-    "operating_point": _operating_point,
-    "calibration": _calibration,
-    "recalibration": _recalibration,
-    "subgroups": _subgroups,
-    "leakage": _leakage,
-    "missingness": _missingness,
-    "score_distribution": _score_distribution,
-    "openings": _openings,
+    "acceptance": check_acceptance,
+    "accuracy": check_accuracy,
+    "operating_point": check_operating_points,
+    "calibration": check_calibration,
+    "recalibration": check_recalibration,
+    "subgroups": check_subgroups,
+    "leakage": check_leakage,
+    "missingness": check_missingness,
+    "score_distribution": check_score_distribution,
+    "openings": check_openings,
 }
 
 

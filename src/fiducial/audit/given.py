@@ -36,6 +36,9 @@ class AuditSettings:
 class AuditInput:
     """The tables of one model on one cohort.
 
+    ``predictions`` may hold everything that was predicted; `tables.prepared` leaves in it the model's final, clean
+    answers and puts the rest beside it: ``members`` (single folds, draws and views of an ensemble), ``readings`` (what
+    raters said) and ``embeddings`` (rows of kind embedding: one per image and coordinate, named in ``item``).
     ``attributes`` has one row per image: ``image``, ``subject``, optionally ``split``, and the attribute columns.
     ``leaks`` are the leaks that the cohort check found, None if nobody looked. ``openings`` counts how often the test
     part was opened, 0 if nobody counted. ``source`` says where the tables come from, with a digest.
@@ -49,6 +52,9 @@ class AuditInput:
     leaks: Sequence[Any] | None = None
     openings: int = 0
     source: str = ""
+    members: pd.DataFrame | None = None
+    readings: pd.DataFrame | None = None
+    embeddings: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

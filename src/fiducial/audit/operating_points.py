@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fiducial.audit.evidence import SHIFT, evidence_row
 from fiducial.audit.given import AuditInput, AuditSettings, CheckResult, Row
+from fiducial.audit.halves import operating_half
 from fiducial.audit.measure import n_counted, reason_text, score_interval
 from fiducial.audit.scores import ScoreColumn, audited_columns, calibration_column
 from fiducial.audit.thresholds import Threshold, threshold_of
@@ -45,7 +46,7 @@ def _of_column(
     if threshold.value is None:
         why = {"verdict": "not_possible", "reason": threshold.origin, "split": column.split}
         return [evidence_row(given, CHECK, "threshold", method="none", **said, **why)]
-    fitted_on = calibration if threshold.fitted and calibration is not None else column
+    fitted_on = operating_half(calibration) if threshold.fitted and calibration is not None else column
     counts = {"n_subjects": fitted_on.n_subjects, "n_images": len(fitted_on.truth), "split": fitted_on.split}
     rows = [
         evidence_row(

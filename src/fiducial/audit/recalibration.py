@@ -14,6 +14,7 @@ from dataclasses import replace
 from fiducial.audit.calibration import reliability_rows
 from fiducial.audit.evidence import PLATT, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
+from fiducial.audit.halves import operating_half
 from fiducial.audit.measure import reason_text, score_interval
 from fiducial.audit.scores import ScoreColumn, audited_columns, calibration_column
 from fiducial.errors import InputRefused
@@ -38,6 +39,7 @@ def _of_column(given: AuditInput, column: ScoreColumn) -> CheckResult:
     calibration = calibration_column(given, column)
     if calibration is None:
         return _not_possible(given, column, "the table has no calibration part to fit a map on")
+    calibration = operating_half(calibration)
     if calibration.one_class:
         return _not_possible(given, column, "the calibration part has one class only")
     try:

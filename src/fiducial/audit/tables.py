@@ -32,7 +32,9 @@ def prepared(given: AuditInput) -> AuditInput:
         LabelError: there is nothing to audit, or a target of the study has no prediction.
         StudyError: a criterion names a group that nobody belongs to.
     """
-    predictions = _final(validated(given.predictions, PREDICTIONS), "predictions")
+    everything = _ordered(validated(given.predictions, PREDICTIONS))
+    embedded = everything["kind"] == "embedding"
+    predictions = _final(everything[~embedded], "predictions")
     cases = _final(validated(given.cases, CASES), "cases")
     if not len(predictions) and not len(cases):
         raise LabelError("no predictions to audit", legal="rows with condition 'clean', member '' and rater ''")
@@ -50,11 +52,14 @@ def prepared(given: AuditInput) -> AuditInput:
     )
     return replace(
         given,
-        predictions=_sorted(predictions, ["target", "item", "image", "fold"]),
+        predictions=predictions,
         cases=_sorted(cases, ["target", "item", "metric", "image", "fold"]),
         attributes=attributes,
         settings=settings,
         source=given.source or f"tables sha256:{_digest(predictions, cases)[:16]}",
+        members=_beside(everything, (everything["member"] != "") & (everything["rater"] == "") & ~embedded),
+        readings=_beside(everything, (everything["rater"] != "") & ~embedded),
+        embeddings=_beside(everything, embedded & (everything["member"] == "")),
     )
 
 
@@ -110,6 +115,15 @@ def _final(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     if what == "predictions":
         keep &= frame["rater"] == ""
     return frame[keep].reset_index(drop=True)
+
+
+def _beside(everything: pd.DataFrame, rows: pd.Series[bool]) -> pd.DataFrame:
+    """Clean rows that are not the model's final answer, for the checks that are about them."""
+    return everything[rows & (everything["condition"] == "clean")].reset_index(drop=True)
+
+
+def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    return _sorted(frame, ["target", "item", "image", "fold", "member", "rater"])
 
 
 def _sorted(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fiducial.audit.given import AuditInput
+from fiducial.audit.halves import operating_half
 from fiducial.audit.scores import ScoreColumn, calibration_column
 
 DEFAULT = 0.5
@@ -38,6 +39,7 @@ def threshold_of(given: AuditInput, column: ScoreColumn) -> Threshold:
     rule = f"rule {point.rule}" + (f" {point.value:g}" if point.value is not None else "")
     if calibration is None:
         return Threshold(None, f"{rule} needs a calibration part, and the table has none")
+    calibration = operating_half(calibration)
     if calibration.one_class:
         return Threshold(None, f"{rule} cannot be fitted: the calibration part has one class only")
     return _fitted(given, calibration, rule)

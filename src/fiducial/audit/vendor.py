@@ -99,7 +99,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     """Ids as text (007 stays 007), empty cells as missing."""
     import pandas as pd
 
-    ids = dict.fromkeys(("subject", "image", "target", "item"), str)
+    ids = dict.fromkeys(("subject", "image", "target", "item", "member", "rater"), str)
     return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=[""])
 
 
@@ -156,7 +156,8 @@ def _joined(rows: pd.DataFrame, attributes: str | Path | pd.DataFrame) -> pd.Dat
 
 def _check_truth(frame: pd.DataFrame, where: str) -> None:
     """Each target needs truth of both classes somewhere."""
-    for (target, item), rows in frame.groupby(["target", "item"], sort=True):
+    scores = frame[(frame["kind"] == "score") & (frame["rater"] == "")]
+    for (target, item), rows in scores.groupby(["target", "item"], sort=True):
         name = f"{target}: {item}" if item else str(target)
         truth = rows["truth"].dropna()
         if not len(truth):

@@ -23,7 +23,10 @@ from fiducial.train.cache import Cached
 from fiducial.train.fingerprint import Traits
 from fiducial.train.geometry import bfloat16_is_sound, classification_shape, segmentation_shape
 
-RESERVE = 0.04  # share of the minutes kept for validation, checkpoints and writing
+RESERVE = 0.02  # share of the minutes kept for checkpoints and writing
+TIMING_SHARE = 0.02  # share of the minutes that may go into timing steps
+MIN_TIMED = 4
+MAX_TIMED = 60
 MIN_STEPS = 30
 MAX_EPOCHS = {"segmentation": 1000, "classification": 150}
 ABSOLUTE_UNITS = ("HU", "SUV", "Bq/ml")
@@ -44,6 +47,14 @@ class Budget:
     def seconds_left(self) -> float:
         """Seconds until the minutes are spent, less the reserve."""
         return self.minutes * 60 * (1 - RESERVE) - (time.monotonic() - self.started)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What training costs on this machine: seconds per step in each precision, seconds of all validation checks."""
+
+    seconds_per_step: dict[str, float]
+    seconds_checking: float = 0.0
 
 
 def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: Budget, *, seed: int) -> Plan:
@@ -146,19 +157,20 @@ def _augmentation(kind: str, *, flat: bool, sided: bool, region: bool) -> Augmen
     )
 
 
-def time_plan(plan: Plan, seconds_per_step: dict[str, float], budget: Budget, *, n_cases: int) -> Plan:
+def time_plan(plan: Plan, pace: Pace, budget: Budget, *, n_cases: int) -> Plan:
     """Choose the faster precision and as many steps as the budget's remaining seconds hold.
 
     Never fewer than 30 steps, and never more than a fixed number of passes over the cases (1,000 for segmentation,
     150 for classification), beyond which training only memorises them.
     """
+    seconds_per_step = pace.seconds_per_step
     precision = min(seconds_per_step, key=lambda name: seconds_per_step[name])
     each = seconds_per_step[precision]
-    affordable = int(budget.seconds_left / each)
+    left = max(0.0, budget.seconds_left - pace.seconds_checking)
     useful = math.ceil(MAX_EPOCHS[plan.task] * n_cases / plan.batch)
-    n_steps = max(MIN_STEPS, min(affordable, useful))
+    n_steps = max(MIN_STEPS, min(int(left / each), useful))
     timed = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in seconds_per_step.items())
-    why = f"a step takes {timed}; {max(0.0, budget.seconds_left):.0f} s are left"
+    why = f"a step takes {timed}; {left:.0f} s are left beside {pace.seconds_checking:.1f} s of validation"
     if n_steps == useful:
         why += f"; {MAX_EPOCHS[plan.task]} passes over {n_cases} cases are enough"
     return Plan.model_validate(
@@ -174,46 +186,39 @@ def time_plan(plan: Plan, seconds_per_step: dict[str, float], budget: Budget, *,
     )
 
 
-def measure_step_seconds(plan: Plan, *, n_timed: int = 4) -> dict[str, float]:
-    """Seconds per training step in each precision that the device offers, on random voxels of the plan's shape.
+def measure_pace(plan: Plan, cases: Sequence[Cached], validation: Sequence[Cached]) -> Pace:
+    """Time training steps and one validation check on the prepared cases themselves, which are left as they are.
 
-    The first step (memory, kernels) is not counted; the median of the others is. On a CPU without bfloat16
-    instructions only 32 bit is timed.
+    Every precision that the device offers is timed over a few steps; the faster one then for up to 2 % of the plan's
+    minutes, because the mean of few steps is too rough to fill minutes with. The first steps of each (memory,
+    kernels) are not counted. On a CPU without bfloat16 instructions only 32 bit is timed.
     """
-    from fiducial.train.loop import set_up, train_step
+    from fiducial.train.loop import N_CHECKS, set_up, train_step, validation_loss
 
-    cases = _random_cases(plan)
-    seconds = {}
-    for precision in _precisions(plan):
+    def seconds_of(precision: str, seconds: float) -> float:
         candidate = plan.model_copy(update={"precision": precision, "n_steps": 1000})
         machinery = set_up(candidate)
-        times = []
-        for step in range(n_timed + 1):
+        times: list[float] = []
+        while len(times) < MIN_TIMED or (sum(times) < seconds and len(times) < MAX_TIMED):
             began = time.perf_counter()
-            train_step(machinery, candidate, cases, step)
+            train_step(machinery, candidate, cases, len(times))
             times.append(time.perf_counter() - began)
-        seconds[precision] = float(np.median(times[1:]))
-    return seconds
+        return float(np.mean(times[MIN_TIMED // 2 :]))
+
+    steps = {precision: seconds_of(precision, 0.0) for precision in _precisions(plan)}
+    best = min(steps, key=lambda name: steps[name])
+    steps[best] = seconds_of(best, TIMING_SHARE * plan.minutes * 60)
+    if not validation:
+        return Pace(steps)
+    machinery = set_up(plan.model_copy(update={"precision": best}))
+    began = time.perf_counter()
+    validation_loss(machinery, plan, validation)
+    return Pace(steps, N_CHECKS * (time.perf_counter() - began))
 
 
 def _average_decay(n_steps: int) -> float:
     """Average over about the last thirtieth of training, where the learning rate is already low."""
     return float(min(0.999, max(0.9, 1 - 30 / n_steps)))
-
-
-def _random_cases(plan: Plan) -> list[Cached]:
-    """Two cases of noise in the plan's shape, for timing."""
-    generator = np.random.default_rng(0)
-    cases = []
-    for name in ("a", "b"):
-        voxels = generator.standard_normal((plan.n_channels, *plan.patch)).astype(np.float32)
-        labels = None
-        truth: np.ndarray | None = np.zeros(1 if plan.label_type == "multiclass" else len(plan.classes), np.float32)
-        if plan.label_type == "structures":
-            labels = generator.integers(0, len(plan.classes), plan.patch).astype(np.uint8)
-            truth = None
-        cases.append(Cached(name, name, voxels, labels, truth, ()))
-    return cases
 
 
 def _precisions(plan: Plan) -> list[str]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fiducial import __version__
 from fiducial.cohort import cohort_digest, load_cohort
@@ -28,10 +27,7 @@ from fiducial.tasks.labels import Labels
 from fiducial.train.cache import Cached, build_cache
 from fiducial.train.division import frozen_split
 from fiducial.train.fingerprint import Traits, TraitsRequest, measure_traits
-from fiducial.train.planner import Budget, draft_plan, measure_step_seconds, time_plan
-
-if TYPE_CHECKING:
-    pass
+from fiducial.train.planner import Budget, draft_plan, measure_pace, time_plan
 
 SERIAL_BYTES = 50e6  # below this, starting worker processes takes longer than the work
 
@@ -96,7 +92,7 @@ def train_study(
     if not train:
         raise InputRefused("every training case failed", where=str(folder), action=lost_too[0].message)
     if plan_is_new:
-        plan = time_plan(plan, measure_step_seconds(plan), budget, n_cases=len(train))
+        plan = time_plan(plan, measure_pace(plan, train, validation), budget, n_cases=len(train))
         write_json(out / "plan.json", plan.model_dump(mode="json"))
     contract = learn_contract([t.looks for t in traits], region_mask=plan.region.mask if plan.region else "")
     write_json(out / "contract.json", contract.model_dump(mode="json"))
