@@ -71,7 +71,10 @@ class ScoreColumn:
 
 @dataclass(frozen=True)
 class ArgmaxColumn:
-    """A multi-class target decided by its largest probability: ``truth`` and ``decision`` are class names [n]."""
+    """A multi-class target decided by its largest probability: ``truth`` and ``decision`` are class names [n].
+
+    ``classes`` are all names, sorted, and ``probability`` [n, classes] what the decision was made of.
+    """
 
     target: str
     split: str
@@ -79,12 +82,17 @@ class ArgmaxColumn:
     decision: NDArray[Any]
     subject: NDArray[Any]
     image: NDArray[Any]
+    classes: tuple[str, ...]
+    probability: NDArray[np.float64]
+
+    def rows(self, mask: NDArray[np.bool_]) -> ArgmaxColumn:
+        """The rows where ``mask``, in the same order."""
+        parts = (self.truth[mask], self.decision[mask], self.subject[mask], self.image[mask])
+        return ArgmaxColumn(self.target, self.split, *parts, self.classes, self.probability[mask])
 
     def within(self, images: set[str]) -> ArgmaxColumn:
         """The rows of some images."""
-        mask = np.array([str(name) in images for name in self.image], dtype=bool)
-        parts = (self.truth[mask], self.decision[mask], self.subject[mask], self.image[mask])
-        return ArgmaxColumn(self.target, self.split, *parts)
+        return self.rows(np.array([str(name) in images for name in self.image], dtype=bool))
 
 
 def score_rows(given: AuditInput) -> pd.DataFrame:
@@ -129,15 +137,16 @@ def calibration_column(given: AuditInput, column: ScoreColumn) -> ScoreColumn | 
     return None
 
 
-def argmax_columns(given: AuditInput) -> list[ArgmaxColumn]:
-    """Multi-class targets of the audited part; images that lack a class or have no single truth are left out.
+def argmax_columns(given: AuditInput, split: str | None = None) -> list[ArgmaxColumn]:
+    """Multi-class targets of one part, by default the audited one.
 
-    Ties go to the class that sorts first.
+    Images that lack a class or have no single truth are left out. Ties go to the class that sorts first.
     """
     rows = score_rows(given)
     if not len(rows):
         return []
-    rows = rows[(rows["split"] == audited_split(rows)) & (rows["item"] != "")]
+    part_name = audited_split(rows) if split is None else split
+    rows = rows[(rows["split"] == part_name) & (rows["item"] != "")]
     found = []
     for target, part in rows.groupby("target", sort=True):
         value = part.pivot_table(index="image", columns="item", values="value", aggfunc="first", dropna=False)
@@ -149,11 +158,13 @@ def argmax_columns(given: AuditInput) -> list[ArgmaxColumn]:
         found.append(
             ArgmaxColumn(
                 str(target),
-                str(own["split"].iloc[0]) if len(own) else "",
+                part_name,
                 names[truth.to_numpy().argmax(axis=1)] if len(truth) else np.array([], dtype=object),
                 names[value.to_numpy().argmax(axis=1)] if len(value) else np.array([], dtype=object),
                 _persons(own, given),
                 own["image"].to_numpy(),
+                tuple(map(str, names)),
+                value.to_numpy(dtype=np.float64),
             )
         )
     return found

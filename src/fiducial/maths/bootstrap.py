@@ -1,7 +1,8 @@
 """Bootstrap clustered by patient, vectorised: whole patients are drawn, never rows.
 
 A statistic says how it depends on the rows' weights, so that thousands of replicates become a few matrix products:
-`Sums` (any function of weighted sums: means, rates, Brier, ECE), `RankArea` (AUC) and `Quantile` (median).
+`Sums` (any function of weighted sums: means, rates, Brier, ECE), `RankArea` (AUC), `Quantile` (median) and `RiskArea`
+(area under the risk-coverage curve).
 """
 
 from __future__ import annotations
@@ -47,7 +48,20 @@ class Quantile:
     q: float = 0.5
 
 
-Statistic = Sums | RankArea | Quantile
+@dataclass(frozen=True)
+class RiskArea:
+    """The weighted area under the risk-coverage curve: the mean of the error among rows as confident or more.
+
+    ``wrong`` bool [n], ``confidence`` [n]; rows of one confidence are kept or deferred together. ``excess`` takes off
+    the smallest area that so many errors allow.
+    """
+
+    wrong: Bools
+    confidence: Floats
+    excess: bool = False
+
+
+Statistic = Sums | RankArea | Quantile | RiskArea
 
 
 @dataclass(frozen=True)
@@ -213,7 +227,17 @@ class _SortedValues:
     q: float
 
 
-_Prepared = _SubjectSums | _RankedRows | _SortedValues
+@dataclass(frozen=True)
+class _ByConfidence:
+    """Rows from the most confident; ``last`` is the place of the last row of the same confidence."""
+
+    subject: Integers
+    wrong: Bools
+    last: Integers
+    excess: bool
+
+
+_Prepared = _SubjectSums | _RankedRows | _SortedValues | _ByConfidence
 
 
 def _prepared(statistic: Statistic, codes: Integers, mask: Bools, n_subjects: int) -> _Prepared:
@@ -227,6 +251,11 @@ def _prepared(statistic: Statistic, codes: Integers, mask: Bools, n_subjects: in
         values = statistic.values[mask]
         order = np.argsort(values, kind="stable")
         return _SortedValues(own[order], values[order], statistic.q)
+    if isinstance(statistic, RiskArea):
+        doubt = -statistic.confidence[mask]
+        order = np.argsort(doubt, kind="stable")
+        last = np.searchsorted(doubt[order], doubt[order], side="right") - 1
+        return _ByConfidence(own[order], statistic.wrong[mask][order], last, statistic.excess)
     labels, scores = statistic.truth[mask], statistic.score[mask]
     order = np.argsort(scores[~labels], kind="stable")
     negatives = scores[~labels][order]
@@ -253,6 +282,8 @@ def _evaluated(parts: list[_Prepared], counts: NDArray[Any], *, exact: bool = Fa
             result[:, i] = _areas(part, counts)
         elif isinstance(part, _SortedValues):
             result[:, i] = _quantiles(part, counts)
+        elif isinstance(part, _ByConfidence):
+            result[:, i] = _risk_areas(part, counts)
     return result
 
 
@@ -279,6 +310,25 @@ def _quantiles(rows: _SortedValues, counts: NDArray[Any]) -> Floats:
     return values
 
 
+def _risk_areas(rows: _ByConfidence, counts: NDArray[Any]) -> Floats:
+    """AURC of each replicate by cumulative sums over the rows from the most confident."""
+    from scipy.special import digamma
+
+    if len(rows.subject) == 0:
+        return np.full(counts.shape[1], np.nan)
+    weights = counts[rows.subject]
+    kept = np.cumsum(weights, axis=0)
+    wrong = np.cumsum(weights * rows.wrong[:, None], axis=0, dtype=weights.dtype)
+    # Where nobody has been drawn yet the row's own weight is 0, so any divisor will do.
+    risk = wrong[rows.last] / np.maximum(kept[rows.last], 1)
+    whole, errors = kept[-1].astype(np.float64), wrong[-1].astype(np.float64)
+    area = np.einsum("nr,nr->r", weights, risk, dtype=np.float64)
+    if rows.excess:
+        right = whole - errors
+        area = area - (errors - right * (digamma(whole + 1) - digamma(right + 1)))
+    return _divided(area, whole)
+
+
 def _count_blocks(n_subjects: int, n_replicates: int, seed: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Blocks (first replicate, counts [n_subjects, block]); the draws do not depend on the block size."""
     rng = np.random.default_rng(seed)
@@ -293,7 +343,7 @@ def _count_blocks(n_subjects: int, n_replicates: int, seed: int) -> Iterator[tup
 
 def _n_rows(statistics: Mapping[str, Statistic]) -> int:
     sizes = {
-        name: len(s.columns if isinstance(s, Sums) else s.values if isinstance(s, Quantile) else s.truth)
+        name: len(next(getattr(s, key) for key in ("columns", "values", "wrong", "truth") if hasattr(s, key)))
         for name, s in statistics.items()
     }
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
