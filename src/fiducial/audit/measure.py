@@ -21,6 +21,10 @@ Masks = Mapping[str, NDArray[np.bool_]]
 RATES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 CALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
 N_BINS = 10
+PUSHED_UP = ("ece", "ece_adaptive", "brier_reliability")
+"""Sums of absolute or squared values: chance, and then resampling, pushes them upwards."""
+SIGNED = ("volume_difference_ml", "brier_resolution")
+UNBOUNDED = ("hd95", "masd", "log_loss")
 
 
 def counted(metric: str, column: ScoreColumn, threshold: float | None) -> NDArray[np.bool_]:
@@ -107,14 +111,19 @@ def statistic_of(metric: str, column: ScoreColumn, threshold: float | None) -> S
         InputRefused: the metric has no bootstrap (calibration slope and intercept) or lacks its threshold.
     """
     from fiducial.maths import bootstrap
-    from fiducial.maths.calibration import bin_edges
+    from fiducial.maths.calibration import bin_edges, brier_part_of, log_losses
 
     if metric == "auc":
         return bootstrap.auc_of(column.truth, column.score)
     if metric == "brier":
         return bootstrap.brier_of(column.truth, column.score)
-    edges = bin_edges(column.score, n_bins=N_BINS)
-    if metric == "ece":
+    if metric == "log_loss":
+        return bootstrap.mean_of(log_losses(column.truth, column.score))
+    if metric.startswith("brier_"):
+        return brier_part_of(metric.removeprefix("brier_"), column.truth, column.score, n_bins=N_BINS)
+    adaptive = metric == "ece_adaptive"
+    edges = bin_edges(column.score, n_bins=N_BINS, binning="adaptive" if adaptive else "equal_width")
+    if metric in ("ece", "ece_adaptive"):
         return bootstrap.ece_of(column.truth, column.score, edges=edges)
     if metric not in (*RATES, "balanced_accuracy") or threshold is None:
         raise InputRefused(f"metric {metric!r} with threshold {threshold}", legal="a metric with a bootstrap")
@@ -133,13 +142,15 @@ def replicates(
 
 
 def from_bootstrap(found: Bootstrap, metric: str, group: str, settings: AuditSettings) -> Interval:
-    """The interval of one metric in one group; ECE by reflection, because resampling biases it upwards."""
+    """The interval of one metric in one group; by reflection where resampling biases it upwards (`PUSHED_UP`).
+
+    ``metric`` may carry a name before a colon, where one bootstrap holds a metric of several scores.
+    """
     from fiducial.maths.intervals import bootstrap_interval
 
-    bounds = (-math.inf, math.inf) if metric == "volume_difference_ml" else (0.0, math.inf)
-    if metric not in ("hd95", "masd", "volume_difference_ml"):
-        bounds = (0.0, 1.0)
-    return bootstrap_interval(found, metric, group, level=settings.level, basic=metric == "ece", bounds=bounds)
+    name = metric.rpartition(":")[2]
+    bounds = (-math.inf, math.inf) if name in SIGNED else (0.0, math.inf if name in UNBOUNDED else 1.0)
+    return bootstrap_interval(found, metric, group, level=settings.level, basic=name in PUSHED_UP, bounds=bounds)
 
 
 def gap(

@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say: Brier, ECE, reliability, and logistic recalibration."""
+"""Do probabilities mean what they say: Brier score and its parts, ECE, reliability, slope, logistic recalibration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, stdtrit
+from scipy.special import expit, stdtr, stdtrit
 
 from fiducial.errors import InputRefused
-from fiducial.maths.inputs import Bools, Floats, binary_truth, probabilities, require_level, same_length, subject_codes
+from fiducial.maths.bootstrap import Sums
+from fiducial.maths.inputs import (
+    Bools,
+    Floats,
+    binary_truth,
+    probabilities,
+    require_level,
+    same_length,
+    subject_codes,
+    summed,
+)
 from fiducial.maths.intervals import Interval
 
 SMALLEST_PROBABILITY = 1e-6
@@ -33,7 +43,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Logistic recalibration: logit(p') = intercept + slope logit(p)."""
+    """Logistic recalibration: logit(p') = intercept + slope logit(p); with intercept 0, temperature 1 / slope."""
 
     intercept: float
     slope: float
@@ -48,7 +58,7 @@ class CalibrationFit:
     """Calibration of probabilities against truth: ideal are slope 1, intercept 0 and in-the-large 0.
 
     ``slope`` and ``intercept`` come from one logistic regression of truth on logit(score); ``in_the_large`` is the
-    intercept with the slope held at 1 (is the mean risk right?).
+    intercept with the slope held at 1 (is the mean risk right?). Each ``p`` tests the ideal value.
     """
 
     slope: Interval
@@ -56,10 +66,98 @@ class CalibrationFit:
     in_the_large: Interval
 
 
+@dataclass(frozen=True)
+class BrierParts:
+    """Brier score = reliability - resolution + uncertainty, exactly."""
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """Coefficients [p] of a logistic regression, and what each subject adds to their error: ``influence`` [k, p]."""
+
+    coefficients: Floats
+    influence: Floats
+
+    @property
+    def covariance(self) -> Floats:
+        """The sandwich, clustered by subject, with the factor k / (k - 1); NaN for one subject."""
+        k = len(self.influence)
+        factor = k / (k - 1) if k > 1 else math.nan
+        return np.asarray(factor * self.influence.T @ self.influence)
+
+
 def brier(truth: ArrayLike, score: ArrayLike) -> float:
     """Mean of (score - truth)^2; NaN for no rows. Source: Brier, Mon Weather Rev 78 (1950) 1-3."""
     labels, scores = _both(truth, score)
     return float(((scores - labels) ** 2).mean()) if len(labels) else math.nan
+
+
+def brier_decomposition(truth: ArrayLike, score: ArrayLike, *, n_bins: int = 10) -> BrierParts:
+    """The Brier score in three parts, over bins of equal number.
+
+    With n_b rows, mean score p_b and rate y_b in bin b, and the overall rate y: reliability is
+    sum n_b / n (p_b - y_b)^2, uncertainty y (1 - y), and resolution what is left: reliability + uncertainty - Brier.
+    Where all scores of a bin are equal, that is Murphy's sum n_b / n (y_b - y)^2; else it also holds how scores vary
+    inside the bins (Stephenson's generalised resolution), so that the three parts always add up. Reliability is
+    pushed upwards by chance as bins become small. NaN for no rows.
+
+    Source: Murphy, J Appl Meteorol 12 (1973) 595-600; Stephenson, Coelho and Jolliffe, Weather Forecast 23 (2008)
+    752-757.
+    """
+    labels, scores = _both(truth, score)
+    if not len(labels):
+        return BrierParts(math.nan, math.nan, math.nan)
+    bins = reliability(labels, scores, n_bins=n_bins, binning="adaptive")
+    off = float(sum(b.n * (b.mean_score - b.rate) ** 2 for b in bins)) / len(labels)
+    uncertainty = float(labels.mean() * (1 - labels.mean()))
+    return BrierParts(off, off + uncertainty - brier(labels, scores), uncertainty)
+
+
+def brier_part_of(part: str, truth: ArrayLike, score: ArrayLike, *, n_bins: int = 10) -> Sums:
+    """One of the three parts (``reliability``, ``resolution``, ``uncertainty``) for `clustered_bootstrap`.
+
+    The bins are those of the data, in every replicate.
+
+    Raises:
+        InputRefused: another part, or a score that is not a probability.
+    """
+    labels, scores = _both(truth, score)
+    if part not in ("reliability", "resolution", "uncertainty"):
+        raise InputRefused(f"part {part!r}", legal="reliability, resolution, uncertainty")
+    edges = bin_edges(scores, n_bins=n_bins, binning="adaptive")
+    b = len(edges) - 1
+    which = np.clip(np.searchsorted(edges, scores, side="left") - 1, 0, b - 1)
+    rows, off = np.arange(len(scores)), scores - labels
+    columns = np.zeros((len(scores), 2 * b + 3))
+    columns[rows, which], columns[rows, b + which] = 1, off
+    columns[:, 2 * b], columns[:, 2 * b + 1], columns[:, 2 * b + 2] = labels, off**2, 1
+
+    def combine(sums: Floats) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            counts, whole = sums[..., :b], sums[..., 2 * b + 2]
+            squares = np.where(counts > 0, sums[..., b : 2 * b] ** 2 / counts, 0).sum(axis=-1)
+            rate = sums[..., 2 * b] / whole
+            found = {"reliability": squares / whole, "uncertainty": rate * (1 - rate)}
+            found["resolution"] = found["reliability"] + found["uncertainty"] - sums[..., 2 * b + 1] / whole
+        return np.asarray(found[part])
+
+    return Sums(columns, combine)
+
+
+def log_loss(truth: ArrayLike, score: ArrayLike) -> float:
+    """Mean of -log(score of what is true), scores kept as `logit` keeps them; NaN for no rows."""
+    labels, scores = _both(truth, score)
+    return float(log_losses(labels, scores).mean()) if len(labels) else math.nan
+
+
+def log_losses(labels: Bools, scores: Floats) -> Floats:
+    """-log(score of what is true) of each row [n]."""
+    kept = np.clip(scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.asarray(-np.log(np.where(labels, kept, 1 - kept)))
 
 
 def bin_edges(score: ArrayLike, *, n_bins: int = 10, binning: Binning = "equal_width") -> Floats:
@@ -80,7 +178,8 @@ def bin_edges(score: ArrayLike, *, n_bins: int = 10, binning: Binning = "equal_w
 def ece(truth: ArrayLike, score: ArrayLike, *, n_bins: int = 10, binning: Binning = "equal_width") -> float:
     """Expected calibration error: the mean over rows of |rate - mean score| of the row's bin.
 
-    Bins are (low, high], the first includes 0. NaN for no rows. It grows by chance alone as bins become small.
+    Bins are (low, high], the first includes 0. NaN for no rows. It is not debiased: it grows by chance alone as bins
+    become small, which `intervals.bootstrap_interval` allows for in its lower bound.
 
     Source: Naeini, Cooper and Hauskrecht, AAAI 2015; adaptive bins: Nguyen and O'Connor, EMNLP 2015.
     """
@@ -124,9 +223,9 @@ def fit_recalibration(truth: ArrayLike, score: ArrayLike) -> Recalibration:
     """
     labels, scores = _both(truth, score)
     x = logit(scores)
-    problem = _problem(labels, x)
+    problem = why_no_slope(labels, x)
     if problem == "equal-scores":
-        fit = _newton(np.ones((len(x), 1)), labels, x)
+        fit = logistic_coefficients(np.ones((len(x), 1)), labels, x)
         return Recalibration(float(fit[0]), 1.0)
     if problem:
         raise InputRefused(
@@ -134,7 +233,7 @@ def fit_recalibration(truth: ArrayLike, score: ArrayLike) -> Recalibration:
             legal="both classes, with overlapping scores",
             action="use more calibration cases, or leave the probabilities as they are",
         )
-    intercept, slope = _newton(np.stack([np.ones_like(x), x], axis=1), labels, np.zeros_like(x))
+    intercept, slope = logistic_coefficients(np.stack([np.ones_like(x), x], axis=1), labels, np.zeros_like(x))
     return Recalibration(float(intercept), float(slope))
 
 
@@ -166,26 +265,29 @@ def calibration_slope_intercept(
     codes, k = subject_codes(subject, len(labels))
     require_level(level)
     x = logit(scores)
-    problem = _problem(labels, x)
+    problem = why_no_slope(labels, x)
     method = "logistic regression on logit(score), sandwich" + (", clustered" if k < len(labels) else "")
     nothing = Interval(math.nan, math.nan, math.nan, level, method, k, len(labels))
 
-    def fitted(design: Floats, offset: Floats) -> list[Interval]:
-        beta = _newton(design, labels, offset)
-        error = np.sqrt(np.diag(_sandwich(design, labels - expit(design @ beta + offset), beta, offset, codes, k)))
-        spread = float(stdtrit(k - 1, (1 + level) / 2)) * error if k > 1 else np.full(len(beta), np.nan)
+    def intervals(fit: LogisticFit, ideals: tuple[float, ...]) -> list[Interval]:
+        error = np.sqrt(np.diag(fit.covariance))
+        spread = float(stdtrit(k - 1, (1 + level) / 2)) * error if k > 1 else np.full(len(error), np.nan)
         reason = "" if k > 1 else "one-subject"
+        p = [
+            2 * float(stdtr(k - 1, -abs(b - ideal) / e)) if k > 1 and e > 0 else math.nan
+            for b, ideal, e in zip(fit.coefficients, ideals, error, strict=True)
+        ]
         return [
-            Interval(float(b), float(b - s), float(b + s), level, method, k, len(labels), reason)
-            for b, s in zip(beta, spread, strict=True)
+            Interval(float(b), float(b - s), float(b + s), level, method, k, len(labels), reason, one)
+            for b, s, one in zip(fit.coefficients, spread, p, strict=True)
         ]
 
     if problem in ("one-class", "no-rows"):
         return CalibrationFit(*[_because(nothing, problem)] * 3)
-    (large,) = fitted(np.ones((len(x), 1)), x)
+    (large,) = intervals(fit_large(labels, x, codes, k), (0.0,))
     if problem:
         return CalibrationFit(_because(nothing, "no-fit"), _because(nothing, "no-fit"), large)
-    intercept, slope = fitted(np.stack([np.ones_like(x), x], axis=1), np.zeros_like(x))
+    intercept, slope = intervals(fit_line(labels, x, codes, k), (0.0, 1.0))
     return CalibrationFit(slope, intercept, large)
 
 
@@ -195,7 +297,7 @@ def _both(truth: ArrayLike, score: ArrayLike) -> tuple[Bools, Floats]:
     return labels, scores
 
 
-def _problem(labels: Bools, x: Floats) -> str:
+def why_no_slope(labels: Bools, x: Floats) -> str:
     """Why a slope cannot be fitted: ``no-rows``, ``one-class``, ``equal-scores``, ``separated`` or empty."""
     if len(labels) == 0:
         return "no-rows"
@@ -208,8 +310,16 @@ def _problem(labels: Bools, x: Floats) -> str:
     return "separated" if separated else ""
 
 
-def _newton(design: Floats, labels: Bools, offset: Floats, *, n_steps: int = 100) -> Floats:
-    """Maximum-likelihood logistic regression by Newton's method with step halving."""
+def fit_line(labels: Bools, x: Floats, codes: NDArray[np.int64], n_subjects: int) -> LogisticFit:
+    """Logistic regression of truth on x with an intercept: coefficients (intercept, slope)."""
+    return _fitted(np.stack([np.ones_like(x), x], axis=1), labels, np.zeros_like(x), codes, n_subjects)
+
+
+def logistic_coefficients(design: Floats, labels: Bools, offset: Floats, *, n_steps: int = 100) -> Floats:
+    """Maximum-likelihood logistic regression by Newton's method with step halving: coefficients [p].
+
+    ``design`` [n, p], ``offset`` [n] with the coefficient 1. The maximum must exist (see `why_no_slope`).
+    """
     beta = np.zeros(design.shape[1])
 
     def loss(b: Floats) -> float:
@@ -230,15 +340,19 @@ def _newton(design: Floats, labels: Bools, offset: Floats, *, n_steps: int = 100
     return beta
 
 
-def _sandwich(
-    design: Floats, residual: Floats, beta: Floats, offset: Floats, codes: NDArray[np.int64], n_subjects: int
-) -> Floats:
-    """Cluster-robust covariance of logistic coefficients."""
+def fit_large(labels: Bools, x: Floats, codes: NDArray[np.int64], n_subjects: int) -> LogisticFit:
+    """The intercept with the slope held at 1."""
+    return _fitted(np.ones((len(x), 1)), labels, x, codes, n_subjects)
+
+
+def _fitted(design: Floats, labels: Bools, offset: Floats, codes: NDArray[np.int64], n_subjects: int) -> LogisticFit:
+    """Coefficients, and the subjects' summed scores through the inverse information."""
+    beta = logistic_coefficients(design, labels, offset)
     p = expit(design @ beta + offset)
     bread = np.linalg.pinv(design.T @ (design * (p * (1 - p))[:, None]))
-    scores = np.stack([np.bincount(codes, column * residual, minlength=n_subjects) for column in design.T], axis=1)
-    factor = n_subjects / (n_subjects - 1) if n_subjects > 1 else np.nan
-    return np.asarray(factor * bread @ (scores.T @ scores) @ bread, dtype=np.float64)
+    residual = labels - p
+    scores = np.stack([summed(codes, column * residual, n_subjects) for column in design.T], axis=1)
+    return LogisticFit(beta, np.asarray(scores @ bread, dtype=np.float64))
 
 
 def _because(interval: Interval, reason: str) -> Interval:
