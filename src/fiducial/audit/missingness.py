@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.audit.evidence import evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
-from fiducial.audit.tables import audited_split
+from fiducial.audit.tables import audited_split, finding_scores
 from fiducial.study.groups import MISSING, attribute_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TOLERATED = 0.05
 def check_missingness(given: AuditInput) -> CheckResult:
     """Share of what is missing in the audited part, by kind."""
     rows: list[Row] = []
-    scores = given.predictions[given.predictions["kind"] == "score"]
+    scores = finding_scores(given.predictions)
     if len(scores):
         rows += _of_scores(given, scores[scores["split"] == audited_split(scores)])
     if len(given.cases):

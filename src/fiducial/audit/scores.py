@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.audit.given import AuditInput
-from fiducial.audit.tables import audited_split
+from fiducial.audit.tables import audited_split, finding_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +96,8 @@ class ArgmaxColumn:
 
 
 def score_rows(given: AuditInput) -> pd.DataFrame:
-    """The score predictions."""
-    return given.predictions[given.predictions["kind"] == "score"]
+    """The score predictions that are about findings."""
+    return finding_scores(given.predictions)
 
 
 def columns_of(given: AuditInput, split: str) -> list[ScoreColumn]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MINIMUM_N = 10
 """Smallest group that is measured, where neither settings nor study state one."""
+PREDICTED_DICE = "predicted_dice"
+"""Item of score rows that are not the probability of a finding, but the Dice that a mask is expected to have."""
 _OWN = ("image", "subject", "split")
 
 
@@ -79,6 +81,11 @@ def audited_split(frame: pd.DataFrame) -> str:
         legal="split = test, or no split at all",
         action="predict the test part, or leave the split column empty to audit everything",
     )
+
+
+def finding_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are probabilities of findings: of kind score, and not a predicted quality."""
+    return predictions[(predictions["kind"] == "score") & (predictions["item"] != PREDICTED_DICE)]
 
 
 def with_attributes(rows: pd.DataFrame, given: AuditInput) -> pd.DataFrame:
@@ -142,9 +149,10 @@ def _check_probabilities(predictions: pd.DataFrame) -> None:
             legal="a probability in [0, 1]",
             action="logits: apply the logistic function; percentages: divide by 100; classes: give probabilities",
         )
-    wrong = scores & predictions["truth"].notna() & ~predictions["truth"].isin([0.0, 1.0])
+    findings = finding_scores(predictions)
+    wrong = findings["truth"].notna() & ~findings["truth"].isin([0.0, 1.0])
     if wrong.any():
-        first = predictions[wrong].iloc[0]
+        first = findings[wrong].iloc[0]
         raise LabelError(
             f"truth {first['truth']:g} of image {first['image']!r}, target {first['target']!r} "
             f"({int(wrong.sum())} such rows)",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.audit.given import AuditInput, AuditSettings
-from fiducial.audit.tables import one_row_per_image
+from fiducial.audit.tables import finding_scores, one_row_per_image
 from fiducial.errors import LabelError, TableError
 from fiducial.records.files import sha256_file
 from fiducial.records.tables import CASES, PREDICTIONS, table, validated
@@ -156,7 +156,7 @@ def _joined(rows: pd.DataFrame, attributes: str | Path | pd.DataFrame) -> pd.Dat
 
 def _check_truth(frame: pd.DataFrame, where: str) -> None:
     """Each target needs truth of both classes somewhere."""
-    scores = frame[(frame["kind"] == "score") & (frame["rater"] == "")]
+    scores = finding_scores(frame[frame["rater"] == ""])
     for (target, item), rows in scores.groupby(["target", "item"], sort=True):
         name = f"{target}: {item}" if item else str(target)
         truth = rows["truth"].dropna()
