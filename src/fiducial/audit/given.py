@@ -21,6 +21,7 @@ class AuditSettings:
     ``attributes`` empty takes the study's. ``bands`` turn a number into an attribute (``age`` gives ``age_band``); the
     study's own bands come on top. ``minimum_n`` 0 takes the study's, else 10. ``person_known`` False means that
     ``subject`` is only a file's id: every image then counts as a person of its own, and every method says so.
+    ``alpha`` is the share of patients whose conformal set may miss the truth.
     """
 
     level: float = 0.95
@@ -30,6 +31,7 @@ class AuditSettings:
     attributes: tuple[str, ...] = ()
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     person_known: bool = True
+    alpha: float = 0.1
 
 
 @dataclass(frozen=True)
