@@ -136,7 +136,8 @@ def _check(n_subjects: int, n_sites: int, vendor: Vendor) -> None:
         )
 
 
-def _mu(vendor: Vendor) -> float:
+def separation(vendor: Vendor) -> float:
+    """How many standard deviations the hidden scores of the two classes lie apart: sqrt(2) Phi^-1(AUC)."""
     from statistics import NormalDist
 
     return float(np.sqrt(2) * NormalDist().inv_cdf(vendor.auc))
@@ -156,7 +157,7 @@ def _subject_rows(k: int, seed: int, n_sites: int, vendor: Vendor) -> list[tuple
     }
     age = AGE_YEARS[0] + int(uniform[4] * (AGE_YEARS[1] - AGE_YEARS[0] + 1))
     malignant = int(uniform[5] < vendor.prevalence)
-    mean = _mu(vendor) * malignant
+    mean = separation(vendor) * malignant
     if malignant and _is_in(vendor.defect, who, age):
         mean -= vendor.defect.shift
     rows: list[tuple[object, ...]] = []
@@ -173,19 +174,21 @@ def _is_in(defect: Defect, who: dict[str, str], age: int) -> bool:
     return age >= defect.from_age and all(who.get(name) == value for name, value in defect.where)
 
 
-def _log_odds(vendor: Vendor, score: Array) -> Array:
-    mu = _mu(vendor)
+def log_odds(vendor: Vendor, score: Array) -> Array:
+    """The true log-odds of malignancy at a hidden score [n]."""
+    mu = separation(vendor)
     result: Array = np.log(vendor.prevalence / (1 - vendor.prevalence)) + mu * score - mu**2 / 2
     return result
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) [n], without overflow."""
     result: Array = 0.5 * (1 + np.tanh(0.5 * x))
     return result
 
 
 def _value(vendor: Vendor, score: Array) -> Array:
-    return _sigmoid(vendor.shift_logit + vendor.stretch_logit * _log_odds(vendor, score))
+    return sigmoid(vendor.shift_logit + vendor.stretch_logit * log_odds(vendor, score))
 
 
 def _defect_share(defect: Defect, n_sites: int) -> float:
@@ -207,7 +210,7 @@ def _truth(vendor: Vendor, n_sites: int) -> VendorTruth:
     """Closed forms where there are, else sums over a fine grid of hidden scores."""
     from scipy.stats import norm
 
-    mu, shift = _mu(vendor), vendor.defect.shift
+    mu, shift = separation(vendor), vendor.defect.shift
     share = _defect_share(vendor.defect, n_sites) if shift else 0.0
     auc_defect = float(norm.cdf((mu - shift) / np.sqrt(2)))
     logit = np.log(vendor.threshold / (1 - vendor.threshold))
@@ -221,7 +224,7 @@ def _truth(vendor: Vendor, n_sites: int) -> VendorTruth:
     value = _value(vendor, score)
     # Exact where no defect is planted, and close to the answer elsewhere.
     start = (1 / vendor.stretch_logit, -vendor.shift_logit / vendor.stretch_logit)
-    slope, intercept = _logistic(vendor.shift_logit + vendor.stretch_logit * _log_odds(vendor, score), one, none, start)
+    slope, intercept = _logistic(vendor.shift_logit + vendor.stretch_logit * log_odds(vendor, score), one, none, start)
     chance = one / np.maximum(one + none, 1e-300)
     return VendorTruth(
         prevalence=vendor.prevalence,
@@ -248,7 +251,7 @@ def _logistic(x: Array, one: Array, none: Array, start: tuple[float, float]) -> 
     """
     slope, intercept = start
     for _ in range(100):
-        p = _sigmoid(intercept + slope * x)
+        p = sigmoid(intercept + slope * x)
         residual = one - (one + none) * p
         weight = (one + none) * p * (1 - p)
         gradient = np.array([residual.sum(), (residual * x).sum()])
