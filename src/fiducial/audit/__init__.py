@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fiducial.audit.acceptance import check_acceptance
 from fiducial.audit.accuracy import check_accuracy
 from fiducial.audit.calibration import check_calibration
+from fiducial.audit.conformal import check_conformal
 from fiducial.audit.evidence import read_evidence, write_evidence
 from fiducial.audit.given import AuditInput, AuditResult, AuditSettings, CheckResult
 from fiducial.audit.leakage import check_leakage
@@ -18,6 +19,7 @@ from fiducial.audit.openings import check_openings
 from fiducial.audit.operating_points import check_operating_points
 from fiducial.audit.recalibration import check_recalibration
 from fiducial.audit.score_distribution import check_score_distribution
+from fiducial.audit.selective import check_selective
 from fiducial.audit.subgroups import check_subgroups
 from fiducial.audit.tables import prepared
 from fiducial.audit.vendor import vendor_input
@@ -31,6 +33,8 @@ CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
     "calibration": check_calibration,
     "recalibration": check_recalibration,
     "subgroups": check_subgroups,
+    "conformal": check_conformal,
+    "selective": check_selective,
     "leakage": check_leakage,
     "missingness": check_missingness,
     "score_distribution": check_score_distribution,
