@@ -83,7 +83,7 @@ class Drawn:
         return int(self.person[-1]) + 1
 
 
-def draw_table(  # noqa: PLR0913
+def draw_table(  # noqa: PLR0913 - each names one property of the table
     n_subjects: int,
     *,
     seed: int,
@@ -128,7 +128,7 @@ def draw_table(  # noqa: PLR0913
     drawn = _drawn(n_subjects, seed, n_images, months=months, vendor=vendor)
     if defect == "levelling_down":
         return _both_models(drawn, seed, size, vendor)
-    rng = np.random.default_rng((seed, _PLANTED))
+    rng = _stream(seed, _PLANTED)
     shifted = _shifted_events(drawn, rng, defect, size, vendor=vendor)
     logits = _changed_logits(shifted, log_odds(vendor, shifted.score), rng, defect, size)
     value, truth = _changed_answers(shifted, sigmoid(logits), rng, defect, size)
@@ -186,7 +186,7 @@ def draw_cases(
 
     _check(defect, size, legal=_ON_MASKS)
     drawn = _drawn(n_subjects, seed, n_images, months=24, vendor=Vendor())
-    rng = np.random.default_rng((seed, _MASKS))
+    rng = _stream(seed, _MASKS)
     dice = DICE[0] + DICE[1] * betaincinv(4, 2, ndtr(_latent(drawn, rng)))
     if defect == "weak_group_masks":
         dice = np.where(drawn.site == WEAK_SITE, dice * (1 - size / mean_dice()), dice)
@@ -224,7 +224,7 @@ def _drawn(n_subjects: int, seed: int, n_images: Sequence[int], *, months: int, 
         raise InputRefused(
             f"auc={vendor.auc}, prevalence={vendor.prevalence}", legal="auc in (0.5, 1), prevalence in (0, 1)"
         )
-    rng = np.random.default_rng((seed, _PEOPLE))
+    rng = _stream(seed, _PEOPLE)
     n = n_subjects
     event = rng.random(n) < vendor.prevalence
     site = rng.integers(len(SCANNERS_AT), size=n)
@@ -236,7 +236,7 @@ def _drawn(n_subjects: int, seed: int, n_images: Sequence[int], *, months: int, 
     counts = np.asarray(n_images, dtype=np.int64)[rng.integers(len(n_images), size=n)]
     person = np.repeat(np.arange(n), counts)
     number = np.arange(len(person)) - np.repeat(np.cumsum(counts) - counts, counts)
-    marked = np.random.default_rng((seed, _MARKER)).random(n) < np.where(event, MARKER_AMONG[1], MARKER_AMONG[0])
+    marked = _stream(seed, _MARKER).random(n) < np.where(event, MARKER_AMONG[1], MARKER_AMONG[0])
     names = np.array(SCANNER_MODELS, dtype=object)[scanner]
     drawn = Drawn(
         person=person,
@@ -252,8 +252,13 @@ def _drawn(n_subjects: int, seed: int, n_images: Sequence[int], *, months: int, 
         marker=marked[person],
         n_months=months,
     )
-    hidden = _latent(drawn, np.random.default_rng((seed, _HIDDEN)))
+    hidden = _latent(drawn, _stream(seed, _HIDDEN))
     return replace(drawn, score=separation(vendor) * drawn.event + hidden)
+
+
+def _stream(seed: int, purpose: int) -> np.random.Generator:
+    """Independent of the other purposes' streams, and of whatever an audit draws from the same seed."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, 16)))
 
 
 def _latent(drawn: Drawn, rng: np.random.Generator) -> Array:
@@ -372,7 +377,7 @@ def _embedding_rows(drawn: Drawn, frame: pd.DataFrame, seed: int, shift: float) 
 
     The directions are a fixed rotation of the axes, so that no coordinate shows anything by itself.
     """
-    rng = np.random.default_rng((seed, _EMBEDDINGS))
+    rng = _stream(seed, _EMBEDDINGS)
     directions = np.linalg.qr(np.random.default_rng(16).standard_normal((N_COORDINATES, N_COORDINATES)))[0]
     number = {name: k for k, name in enumerate(SCANNER_MODELS)}
     scanner = np.array([number[name] for name in drawn.scanner]) - 1.5
@@ -387,7 +392,7 @@ def _rater_rows(drawn: Drawn, frame: pd.DataFrame, seed: int, careless: float) -
     """The answers of four readers, each wrong by chance with `RATER_ERROR`; one more often."""
     import pandas as pd
 
-    rng = np.random.default_rng((seed, _RATERS))
+    rng = _stream(seed, _RATERS)
     wrong = rng.random((len(RATERS), len(frame))) < RATER_ERROR
     flipped = rng.random(len(frame)) < careless
     wrong[RATERS.index(CARELESS)] ^= flipped
@@ -406,6 +411,8 @@ def _repeated(drawn: Drawn, frame: pd.DataFrame, rng: np.random.Generator, share
 
     chosen = frame["image"].iloc[np.flatnonzero(rng.random(len(drawn.person)) < share)]
     again = frame[frame["image"].isin(chosen)]
+    if not len(again):
+        return frame
     subject = again["image"].map({image: f"Q{k:05d}" for k, image in enumerate(chosen)})
     return pd.concat([frame, again.assign(subject=subject, image=subject + "-1")], ignore_index=True)
 
@@ -414,7 +421,7 @@ def _two_scores(drawn: Drawn, seed: int, size: float, raised: float, *, vendor: 
     """Hidden scores of the two models of `draw_pair`."""
     weak = drawn.event & (drawn.sex == WEAK_SEX)
     better = drawn.event & (drawn.sex != WEAK_SEX)
-    own = np.random.default_rng((seed, _SECOND)).standard_normal(len(drawn.score))
+    own = _stream(seed, _SECOND).standard_normal(len(drawn.score))
     middle = separation(vendor) * drawn.event
     second = middle + LIKENESS * (drawn.score - middle) + np.sqrt(1 - LIKENESS**2) * own
     return drawn.score - GAP_BEFORE * weak, second - (GAP_BEFORE - raised) * weak - size * better
