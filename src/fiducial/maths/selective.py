@@ -15,7 +15,7 @@ from fiducial.maths.bootstrap import RiskArea
 from fiducial.maths.inputs import Bools, Floats, Integers, finite_values, require_level, same_length
 from fiducial.maths.intervals import effective_n
 
-SHARES = tuple(round(0.05 * k, 2) for k in range(20, 0, -1))
+SHARES = tuple(k / 20 for k in range(20, 0, -1))
 """Shares of cases that may be kept, from all to one in twenty."""
 
 
