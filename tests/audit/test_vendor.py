@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fiducial.audit import AuditInput, AuditSettings, audit, read_evidence, vendor_input, write_evidence
-from fiducial.errors import InputRefused, LabelError, StudyError, TableError
+from fiducial.errors import InputRefused, IntegrityError, LabelError, StudyError, TableError
+from fiducial.records.chain import chain_of
 from fiducial.study import Study
 
 FAST = AuditSettings(n_replicates=200, minimum_n=3)
+Edit = Callable[[list[dict[str, Any]]], object]
 
 
 def frame(n: int = 12) -> pd.DataFrame:
@@ -198,16 +202,56 @@ def test_evidence_is_read_back_as_written(tmp_path: Path, clean: AuditInput) -> 
     ("text", "message"),
     [
         ("{", "not a readable evidence file"),
-        ('{"schema": 2, "rows": []}', "schema 2"),
+        ('{"schema": 3, "rows": []}', "schema 3"),
+        ('{"schema": 1, "rows": []}', "evidence of schema 1 has no chain"),
         ("[]", "schema 'list'"),
-        ('{"schema": 1, "rows": [{"check": "a", "metric": "b", "verdict": "maybe"}]}', "maybe"),
-        ('{"schema": 1, "rows": [{"check": "a", "metric": "b", "extra": 1}]}', "unknown column"),
+        ('{"schema": 2, "rows": [1]}', "a row that is not an object"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "evidence.json").write_text(text)
     with pytest.raises(TableError, match=message):
         read_evidence(tmp_path / "evidence.json")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"check": "a", "metric": "b", "verdict": "maybe"}, "maybe"),
+        ({"check": "a", "metric": "b", "extra": 1}, "unknown column"),
+    ],
+)
+def test_rows_that_break_the_schema_are_refused_though_their_chain_holds(
+    tmp_path: Path, row: dict[str, object], message: str
+) -> None:
+    chain = chain_of([row], list(row)).to_json()
+    (tmp_path / "evidence.json").write_text(json.dumps({"schema": 2, "rows": [row], "chain": chain}))
+    with pytest.raises(TableError, match=message):
+        read_evidence(tmp_path / "evidence.json")
+
+
+# Evidence edited by hand: the row is named.
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda rows: rows[4].update(value=0.999), r"row 5 was edited after the audit: changed \(.*column value"),
+        (lambda rows: rows[4].update(verdict="clear"), "row 5 .* column verdict: verdict is now 'clear'"),
+        (lambda rows: rows.pop(6), "row 7 was edited after the audit: removed"),
+        (lambda rows: rows.insert(2, dict(rows[0])), r"row 3 was edited after the audit: added"),
+        (lambda rows: rows.append(rows.pop(2)), r"row \d+ was edited after the audit: moved .*: it was number 3"),
+        (lambda rows: rows.clear(), r"row 1 was edited after the audit: removed: .* \(and \d+ more\)"),
+    ],
+)
+def test_evidence_edited_by_hand_names_the_row(tmp_path: Path, clean: AuditInput, edit: Edit, message: str) -> None:
+    path = tmp_path / "evidence.json"
+    write_evidence(audit(clean).evidence, path)
+    held = json.loads(path.read_text())
+    edit(held["rows"])
+    path.write_text(json.dumps(held))
+    with pytest.raises(IntegrityError, match=message):
+        read_evidence(path)
 
 
 @pytest.mark.real_data

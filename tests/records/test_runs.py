@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fiducial.errors import IntegrityError
-from fiducial.records.runs import read_record, seal, verify
+from fiducial.records.runs import changed_files, read_record, seal, unsealed_files, verify
 
 
 @pytest.fixture
@@ -86,8 +86,51 @@ def test_a_folder_without_a_record_says_how_to_make_a_run(tmp_path):
         verify(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"files": 1})])
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"files": 1}), json.dumps({"files": {"a": 1}}), "[" * 99_999])
 def test_a_broken_record_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"run\.json"):
         verify(tmp_path)
+
+
+# records that a stranger wrote
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "payload/../../secret"])
+def test_a_record_cannot_name_files_outside_of_its_run(tmp_path, name):
+    run = tmp_path / "run"
+    (run / "payload").mkdir(parents=True)
+    (tmp_path / "secret").write_text("s")
+    (run / "run.json").write_text(json.dumps({"schema": 1, "files": {name: "0" * 64}}))
+    with pytest.raises(IntegrityError, match="leads out of the folder"):
+        verify(run)
+    assert changed_files(run, {name: "0" * 64}) == [(name, f"the name {name!r} leads out of the folder")]
+
+
+def test_a_link_out_of_the_run_is_neither_sealed_nor_verified(run):
+    seal(run)
+    (run / "plan.json").rename(run.parent / "plan-elsewhere.json")
+    (run / "plan.json").symlink_to(run.parent / "plan-elsewhere.json")
+    with pytest.raises(IntegrityError, match="leads out of the folder"):
+        verify(run, "plan.json")
+    with pytest.raises(IntegrityError, match="leads out of the folder"):
+        seal(run, "plan.json")
+
+
+def test_every_changed_file_is_named(run):
+    digests = seal(run)["files"]
+    assert changed_files(run, digests) == []
+    (run / "plan.json").write_text("[]")
+    (run / "payload" / "a.nii.gz").unlink()
+    assert [(name, how.split(" ")[0]) for name, how in changed_files(run, digests)] == [
+        ("payload/a.nii.gz", "missing"),
+        ("plan.json", "changed"),
+    ]
+
+
+def test_signatures_are_not_sealed_and_other_files_are_told(run):
+    seal(run)
+    (run / "signature.json").write_text("{}")
+    (run / "notes.txt").write_text("n")
+    assert unsealed_files(run) == ["notes.txt"]
+    assert "signature.json" not in seal(run)["files"]

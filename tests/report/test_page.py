@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from fiducial.records.tables import CURVES, EVIDENCE, table
-from fiducial.report import IndexEntry, ReportInput, index_entry, index_page, model_card, render, write_report
+from fiducial.report import (
+    IndexEntry,
+    ReportInput,
+    SignatureShown,
+    index_entry,
+    index_page,
+    model_card,
+    render,
+    write_report,
+)
 
 Make = Callable[..., ReportInput]
 MakeRow = Callable[..., dict[str, Any]]
@@ -231,10 +240,30 @@ def test_openings_are_told(make_classification: Make) -> None:
 def test_the_report_is_unsigned_and_names_the_digest(page: str, make_classification: Make) -> None:
     changed = make_classification()
     other = changed.evidence.assign(value=changed.evidence["value"] + 1e-9)
-    digest = re.findall(r"Evidence SHA-256 ([0-9a-f]{64})", page)
+    digest = re.findall(r"head of the hash chain \(SHA-256\): ([0-9a-f]{64})", page)
     assert len(digest) == 1
     assert "<strong>unsigned</strong>" in page
     assert digest[0] not in render(make_classification(evidence=other))
+
+
+def test_a_signed_report_says_by_whom_and_when(make_classification: Make) -> None:
+    who = SignatureShown(f"Dr. Ada {HOSTILE}", "2026-11-24T10:30:00+00:00", "ab12 cd34", holds=True)
+    text = _Reader(given := render(make_classification(signatures=[who]))).text
+    assert "Signed by Dr. Ada" in text
+    assert "2026-11-24, 10:30 UTC" in text
+    assert "not itself signed" in text
+    assert "unsigned" not in text
+    assert "<script>" not in given
+
+
+def test_a_signature_that_no_longer_holds_is_not_shown_as_one(make_classification: Make) -> None:
+    who = SignatureShown("Dr. Ada", "2026-11-24T10:30:00+00:00", "ab12", holds=False, reason="row 3 changed")
+    given = make_classification(signatures=[who])
+    text = _Reader(render(given)).text
+    assert "Signed, but changed since by Dr. Ada" in text
+    assert "row 3 changed" in text
+    assert "Signed by" not in text
+    assert model_card(given).rstrip().endswith("Signed, but changed since.")
 
 
 def test_write_report_leaves_one_file(tmp_path: Path, make_two_folders: Make) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.audit.given import AuditInput, Row
-from fiducial.errors import TableError
-from fiducial.records.files import read_json, write_json
+from fiducial.errors import IntegrityError, TableError
+from fiducial.records.chain import Chain, chain_from_json, chain_of, json_rows
+from fiducial.records.files import write_json
+from fiducial.records.statement import evidence_changes
 from fiducial.records.tables import CURVES, EVIDENCE, Schema, table
+from fiducial.records.untrusted import read_json_strictly
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fiducial.maths.intervals import Interval
 
-SCHEMA = 1
+SCHEMA = 2
 PERSONS_UNKNOWN = "by image; persons unknown: intervals may be too narrow"
 
 DELONG = "DeLong, DeLong and Clarke-Pearson, Biometrics 1988; clusters: Obuchowski, Biometrics 1997"
@@ -106,16 +108,17 @@ def _defaults(schema: Schema) -> Row:
 
 
 def write_evidence(evidence: pd.DataFrame, path: str | Path) -> None:
-    """Write ``{"schema": 1, "rows": [...]}``; what is not a finite number is written as null.
+    """Write ``{"schema": 2, "rows": [...], "chain": {...}}``; what is not a finite number is written as null.
+
+    The chain (see `fiducial.records.chain`) makes a row that is changed, removed, added or moved by hand be found.
 
     Raises:
         TableError: the table breaks the Evidence schema.
     """
     from fiducial.records.tables import validated
 
-    valid = validated(evidence, EVIDENCE, where=str(path))
-    rows = [{name: _json(value) for name, value in row.items()} for row in valid.to_dict("records")]
-    write_json(path, {"schema": SCHEMA, "rows": rows})
+    rows = json_rows(validated(evidence, EVIDENCE, where=str(path)))
+    write_json(path, {"schema": SCHEMA, "rows": rows, "chain": chain_of(rows, EVIDENCE.names).to_json()})
 
 
 def read_evidence(path: str | Path) -> pd.DataFrame:
@@ -123,24 +126,40 @@ def read_evidence(path: str | Path) -> pd.DataFrame:
 
     Raises:
         TableError: not such a file, another schema, or rows that break the Evidence schema.
+        IntegrityError: a row is not the one that was written; the message names it and what happened to it.
     """
-    path = Path(path)
+    rows, chain = stored_rows(path)
+    changes = evidence_changes(rows, chain)
+    if changes:
+        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+        raise IntegrityError(
+            f"row {changes[0].what.rpartition(' ')[2]} was edited after the audit: {changes[0].how}{more}",
+            where=str(path),
+            action="restore the original file, or audit again; edited evidence is never used",
+        )
+    return table([dict(row) for row in rows], EVIDENCE)
+
+
+def stored_rows(path: str | Path) -> tuple[list[dict[str, Any]], Chain]:
+    """The rows of an evidence file as JSON values, and its chain, neither of them compared with the other.
+
+    Raises:
+        TableError: not such a file, or another schema.
+        IntegrityError: the chain is not a chain.
+    """
     try:
-        held = read_json(path)
-    except (OSError, ValueError) as error:
-        raise TableError(f"not a readable evidence file ({error})", where=str(path)) from error
-    if not isinstance(held, dict) or held.get("schema") != SCHEMA or not isinstance(held.get("rows"), list):
+        held = read_json_strictly(path)
+    except IntegrityError as error:
+        raise TableError(f"not a readable evidence file: {error.given}", where=error.where) from error
+    rows = held.get("rows") if isinstance(held, dict) else None
+    if not isinstance(held, dict) or held.get("schema") != SCHEMA or not isinstance(rows, list):
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__
         raise TableError(
-            f"schema {found!r}", where=str(path), legal=f'{{"schema": {SCHEMA}, "rows": [...]}}', action="audit again"
+            f"schema {found!r}",
+            where=str(path),
+            legal=f'{{"schema": {SCHEMA}, "rows": [...], "chain": {{...}}}}',
+            action="audit again" + ("; evidence of schema 1 has no chain" if found == 1 else ""),
         )
-    return table(held["rows"], EVIDENCE)
-
-
-def _json(value: Any) -> Any:
-    """A table cell as JSON: NumPy numbers become Python's, NaN and infinities become null."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    if not all(isinstance(row, dict) for row in rows):
+        raise TableError("a row that is not an object", where=str(path), legal="rows of column and value")
+    return rows, chain_from_json(held.get("chain"), where=str(path))

@@ -8,7 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from fiducial import RESEARCH_USE, __version__
+from fiducial.cli import evidence
 from fiducial.cli.bars import progress_shown
+from fiducial.cli.options import (
+    REFUSED,
+    AsJson,
+    Debug,
+    Device,
+    Quiet,
+    RequirePass,
+    Resume,
+    RunFolder,
+    RunOut,
+    Seed,
+    StudyFile,
+    Workers,
+)
 
 app = typer.Typer(
     name="fiducial",
@@ -19,22 +34,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Replaces the study's seed.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the result is the same.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")]
-RequirePass = Annotated[
-    bool, typer.Option("--require-pass", help="Exit with 2 unless every acceptance criterion is passed.")
-]
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.", show_default=False)]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
-RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")]
-
-REFUSED = 2
 
 
 def _version(wanted: bool) -> None:
@@ -274,6 +273,10 @@ def run(
     lines = [*_audit_lines(result.audited), f"Report: {safe(result.report.report)}"]
     show(_with(result, passed=result.audited.passed), lines, as_json=as_json)
     _gate(result.audited, require_pass)
+
+
+for command in (evidence.compare, evidence.keys, evidence.sign, evidence.verify):
+    app.command()(command)
 
 
 def _with(result: Any, **derived: Any) -> dict[str, Any]:

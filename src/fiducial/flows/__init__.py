@@ -17,7 +17,9 @@ from fiducial.flows.ingest import Ingest, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
 from fiducial.flows.run import Run, run
+from fiducial.flows.sign import Keys, Signed, keys, sign
 from fiducial.flows.train import Training, train
+from fiducial.flows.verify import Verified, verify
 
 __all__ = [
     "AuditSettings",
@@ -25,16 +27,22 @@ __all__ = [
     "Checked",
     "Demo",
     "Ingest",
+    "Keys",
     "Prediction",
     "Report",
     "Run",
+    "Signed",
     "Training",
+    "Verified",
     "audit",
     "check",
     "demo",
     "ingest",
+    "keys",
     "predict",
     "report",
     "run",
+    "sign",
     "train",
+    "verify",
 ]

@@ -12,9 +12,12 @@ from fiducial.errors import InputRefused
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from fiducial.report import ReportInput
+    from fiducial.report import ReportInput, SignatureShown
 
 HIDDEN = ("files", "audit", "run_folder", "cohort_folder", "schema")
+SHOWN = ("evidence.json", "curves.parquet", "cases.parquet")
+SHOWN_WHERE_THERE = ("study.toml", "cohort.parquet", "checklists.json", "pictures")
+SHOWN_OF_MODEL = ("history.parquet", "plan.json", "contract.json")
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,19 @@ def report_input(folder: Path) -> ReportInput:
             where=str(folder),
             action="audit it first: fiducial audit RUN, or fiducial run STUDY.toml",
         )
-    verify(folder, "evidence.json", "curves.parquet", "cases.parquet")
+    # First, because it names the row that was edited, where `verify` names the file only.
+    evidence = read_evidence(folder / "evidence.json")
+    verify(folder, *SHOWN, *(name for name in SHOWN_WHERE_THERE if (folder / name).exists()))
     audited = record.get("audit", {})
     origin = (folder / record["run_folder"]).resolve() if "run_folder" in record else folder
+    if of_model := [name for name in SHOWN_OF_MODEL if (origin / name).exists()]:
+        verify(origin, *of_model)
     study = load_study(folder / "study.toml") if (folder / "study.toml").is_file() else None
     facts = _facts(origin, record)
     history = origin / "history.parquet"
     return ReportInput(
         title=study.name if study else Path(str(audited.get("source", folder.name)).split(" ")[0]).stem,
-        evidence=read_evidence(folder / "evidence.json"),
+        evidence=evidence,
         curves=read_table(folder / "curves.parquet", CURVES),
         study=study,
         run=facts,
@@ -97,7 +104,25 @@ def report_input(folder: Path) -> ReportInput:
         data_name=str(record.get("data_name", "")),
         phantom=bool(record.get("phantom", False)),
         notes=tuple(audited.get("notes", ())),
+        signatures=_signatures(folder),
+        checklists=_checklists(folder),
     )
+
+
+def _signatures(folder: Path) -> tuple[SignatureShown, ...]:
+    """Who signed, and whether what lies in the folder is still what they signed."""
+    from fiducial.flows.verify import signatories
+    from fiducial.report import SignatureShown
+
+    return tuple(SignatureShown(who.name, who.signed_at, who.key, who.holds, who.reason) for who in signatories(folder))
+
+
+def _checklists(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The checklists that the audit filled; none in a folder of an earlier version."""
+    from fiducial.records.untrusted import read_json_strictly
+
+    path = folder / "checklists.json"
+    return tuple(read_json_strictly(path)["checklists"]) if path.is_file() else ()
 
 
 def _facts(origin: Path, record: dict[str, Any]) -> dict[str, Any]:

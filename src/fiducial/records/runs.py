@@ -1,7 +1,8 @@
 """A run folder's record of itself: ``run.json`` holds facts and the SHA-256 of every file.
 
 Each step seals the files that it wrote and verifies the files that it reads. A file that changed in between is
-refused, never silently used; sealing one step's files does not touch the digests of another's.
+refused, never silently used; sealing one step's files does not touch the digests of another's. A record is read as if
+a stranger had written it: names that lead out of the run are refused. Signatures lie beside the record, not in it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fiducial.errors import IntegrityError
-from fiducial.records.files import read_json, sha256_file, write_json
+from fiducial.records.files import sha256_file, write_json
+from fiducial.records.signature import SIGNATURE
+from fiducial.records.untrusted import file_inside, read_json_strictly
 
 RECORD = "run.json"
 SCHEMA = 1
@@ -71,8 +74,30 @@ def verify(run: str | Path, *names: str) -> dict[str, Any]:
             )
         wanted += inside
     for key in wanted:
-        _require_same(run / key, digests[key])
+        _require_same(file_inside(run, key), digests[key])
     return record
+
+
+def changed_files(run: str | Path, digests: dict[str, str]) -> list[tuple[str, str]]:
+    """Every file that is not as its digest says, with what happened to it, in words; all are looked at."""
+    changed = []
+    for name, digest in digests.items():
+        try:
+            path = file_inside(run, name)
+        except IntegrityError as error:
+            changed.append((name, error.given))
+            continue
+        if not path.is_file():
+            changed.append((name, "missing"))
+        elif (found := sha256_file(path)) != digest:
+            changed.append((name, f"changed (SHA-256 {found[:12]} instead of {digest[:12]})"))
+    return changed
+
+
+def unsealed_files(run: str | Path) -> list[str]:
+    """Files that lie in a run without a digest: nothing of Fiducial reads them, and no signature covers them."""
+    run = Path(run)
+    return [path.relative_to(run).as_posix() for path in _unsealed(run, read_record(run)["files"])]
 
 
 def read_record(run: str | Path) -> dict[str, Any]:
@@ -88,12 +113,11 @@ def read_record(run: str | Path) -> dict[str, Any]:
             where=str(run),
             action="make a run with `fiducial train STUDY.toml --out RUN`; `--resume` goes on with an unfinished one",
         )
-    try:
-        record = read_json(path)
-    except ValueError as error:
-        raise IntegrityError(f"not readable as JSON ({error})", where=str(path)) from error
+    record = read_json_strictly(path)
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         raise IntegrityError("not the record of a run: it has no table of files", where=str(path))
+    if not all(isinstance(digest, str) for digest in record["files"].values()):
+        raise IntegrityError("not the record of a run: a digest is not text", where=str(path))
     return record
 
 
@@ -101,10 +125,14 @@ def _named(run: Path, name: str) -> list[Path]:
     """The files that a name stands for."""
     path = run / name
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if _counts(p, run))
-    if not path.is_file():
+        found = sorted(p for p in path.rglob("*") if _counts(p, run))
+    elif path.is_file():
+        found = [path]
+    else:
         raise IntegrityError("cannot be sealed: no such file", where=str(path))
-    return [path]
+    for one in found:
+        file_inside(run, one.relative_to(run).as_posix())
+    return found
 
 
 def _unsealed(run: Path, digests: dict[str, str]) -> list[Path]:
@@ -113,9 +141,10 @@ def _unsealed(run: Path, digests: dict[str, str]) -> list[Path]:
 
 
 def _counts(path: Path, run: Path) -> bool:
-    """Whether a path is a file of the run: not the record itself, nothing hidden or half-written."""
+    """Whether a path is a file of the run: not the record or its signatures, nothing hidden or half-written."""
     parts = path.relative_to(run).parts
-    return path.is_file() and parts != (RECORD,) and not any(part.startswith(".") for part in parts)
+    own = parts in ((RECORD,), (SIGNATURE,))
+    return path.is_file() and not own and not any(part.startswith(".") for part in parts)
 
 
 def _require_same(path: Path, digest: str) -> None:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from fiducial.records.picture import Picture
 from fiducial.report.card import model_card
-from fiducial.report.given import IndexEntry, ReportInput
+from fiducial.report.given import IndexEntry, ReportInput, SignatureShown
 from fiducial.report.page import index_entry, index_page, render, write_report
 
-__all__ = ["IndexEntry", "Picture", "ReportInput", "index_entry", "index_page", "model_card", "render", "write_report"]
+__all__ = [
+    "IndexEntry",
+    "Picture",
+    "ReportInput",
+    "SignatureShown",
+    "index_entry",
+    "index_page",
+    "model_card",
+    "render",
+    "write_report",
+]

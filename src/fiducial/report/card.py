@@ -44,7 +44,7 @@ def model_card(given: ReportInput) -> str:
         if values:
             pairs = (f"- {_safe(wording.plain(str(k)))}: {_safe(wording.anything(v))}" for k, v in values.items())
             lines += [f"## {title}", "", *pairs, ""]
-    lines.append(f"Made with {provenance.made_by()}. Unsigned.")
+    lines.append(f"Made with {provenance.made_by()}. {_safe(provenance.signed_by(given))}")
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class SignatureShown:
+    """A signature of the evidence: who, when (UTC), the key's fingerprint, and why it does not hold, if so."""
+
+    name: str
+    signed_at: str
+    key: str
+    holds: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class ReportInput:
     """Tables, pictures and facts; the report formats them and computes nothing.
 
@@ -26,6 +37,7 @@ class ReportInput:
     the Cases table, for the distribution of per-case metrics. ``ingest`` are ingest rows (mappings or frozen
     records), ``leaks`` the leaks found (None: not looked for), ``openings`` how often the test split was opened
     (None: not counted). ``phantom`` marks patients who do not exist; ``data_name`` names the data set.
+    ``signatures`` are those of the evidence, oldest first; ``checklists`` what ``checklists.json`` holds.
     """
 
     title: str
@@ -43,6 +55,8 @@ class ReportInput:
     data_name: str = ""
     phantom: bool = False
     notes: Sequence[str] = ()
+    signatures: Sequence[SignatureShown] = ()
+    checklists: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)

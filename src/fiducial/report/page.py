@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial import RESEARCH_USE
+from fiducial.records.chain import chain_of, json_rows
 from fiducial.records.files import write_text
-from fiducial.report import cases, marks, performance, provenance, rows, subgroups, summary, wording
+from fiducial.report import cases, marks, performance, provenance, rows, subgroups, summary, uncertainty, wording
 from fiducial.report.blocks import Section
 from fiducial.report.given import IndexEntry, ReportInput
 from fiducial.report.rows import Row
@@ -58,6 +58,7 @@ def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Sect
         performance.operating_point(given, found),
         cases.distribution(given, found),
         subgroups.section(given, found),
+        uncertainty.section(given, found),
         cases.pictures(given),
         cases.training(given),
         provenance.data(given, found),
@@ -101,9 +102,8 @@ def index_entry(given: ReportInput, href: str, text: str = "") -> IndexEntry:
 
 
 def evidence_digest(evidence: pd.DataFrame) -> str:
-    """SHA-256 of the evidence table as CSV text: what the signature of a report refers to."""
-    text = evidence.to_csv(index=False, lineterminator="\n", float_format="%.17g")
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The head of the evidence's hash chain: what a signature signs, and stands at the end of ``evidence.json``."""
+    return chain_of(json_rows(evidence), ()).head
 
 
 def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
@@ -116,6 +116,7 @@ def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
         ("Study fingerprint", _short(run.get("fingerprint"))),
         ("Model digest", _short(run.get("model_sha256"))),
         ("Evidence digest", _short(digest)),
+        ("Signature", provenance.signed_by(given).rstrip(".")),
         ("Made", run.get("created")),
         ("With", provenance.made_by()),
     ]
@@ -157,6 +158,7 @@ def _environment() -> Environment:
     environment.filters["mark"] = lambda verdict: _Trusted(marks.mark(str(verdict)))
     environment.filters["png"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     environment.filters["count"] = wording.count
+    environment.filters["moment"] = wording.moment
     environment.globals.update(
         css=_Trusted((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         policy=POLICY,

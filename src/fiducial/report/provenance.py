@@ -194,6 +194,14 @@ def model_card(given: ReportInput, found: Sequence[Row]) -> Section:
     return Section("model-card", "Model card", blocks, "What the model is, what it is for, and what it is not for.")
 
 
+def signed_by(given: ReportInput) -> str:
+    """Who signed, in one sentence; a signature that no longer holds is said to be none."""
+    holding = [who for who in given.signatures if who.holds]
+    if holding:
+        return "Signed by " + ", ".join(f"{who.name} ({wording.moment(who.signed_at)})" for who in holding) + "."
+    return "Signed, but changed since." if given.signatures else "Unsigned."
+
+
 def limits(given: ReportInput, found: Sequence[Row]) -> list[str]:
     """Sentences on what this evidence cannot support; each follows from a fact in the input."""
     result = [RESEARCH_USE]

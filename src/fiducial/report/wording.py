@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,15 @@ METRICS: dict[str, Metric] = {
     "volume_difference_ml": Metric("Volume difference", "volume difference", 2, "ml", None),
     "volume_ml_predicted": Metric("Predicted volume", "predicted volume", 2, "ml", None),
     "volume_ml_true": Metric("True volume", "true volume", 2, "ml", None),
+    "coverage": Metric("Coverage", "coverage of the sets"),
+    "set_size": Metric("Size of the sets", "size of the sets", 2, bounds=None),
+    "interval_width": Metric("Width of the interval", "width of the interval", 2, bounds=None),
+    "false_negative_rate": Metric("False-negative rate", "false-negative rate"),
+    "error_auroc": Metric("Order of errors (AUROC)", "AUROC of confidence for errors"),
+    "aurc": Metric("Area under risk–coverage", "area under the risk–coverage curve", 4),
+    "excess_aurc": Metric("Area above the best order", "excess area under the risk–coverage curve", 4),
+    "deferral_rate": Metric("Deferred cases", "share of deferred cases"),
+    "kept_error": Metric("Error of the kept cases", "error of the kept cases"),
     "n_subjects": Metric("Patients", "number of patients", 0, "", None),
     "n_images": Metric("Images", "number of images", 0, "", None),
 }
@@ -79,6 +89,7 @@ _KEEP_UPPER = {
     "id",
     "n",
     "auc",
+    "auroc",
     "roc",
     "iou",
     "nsd",
@@ -314,3 +325,9 @@ def tested(row: Mapping[str, Any]) -> tuple[str, str]:
     """The adjusted p, and the p that it was made of; a p that nobody adjusted is only told as such."""
     adjusted, p = probability(row.get("p_adjusted")), probability(row.get("p"))
     return adjusted, "" if p == MISSING else f"unadjusted {p}"
+
+
+def moment(stamp: str) -> str:
+    """An ISO time in UTC as ``2026-11-24, 10:30 UTC``; another text as it is."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:\d\d)?(\+00:00|Z)", stamp)
+    return f"{match[1]}, {match[2]} UTC" if match else stamp

@@ -1,0 +1,24 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Replaces the study's seed.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the result is the same.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")]
+RequirePass = Annotated[
+    bool, typer.Option("--require-pass", help="Exit with 2 unless every acceptance criterion is passed.")
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")]
+
+REFUSED = 2
