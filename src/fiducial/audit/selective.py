@@ -34,7 +34,7 @@ LARGEST_RISK = 0.05
 IDLE = 0.6
 """Confidence that orders errors no better than this AUROC is of little use."""
 AREA = f"Geifman, Uziel and El-Yaniv, ICLR 2019; {BOOTSTRAP}"
-RULE = "Geifman and El-Yaniv, NeurIPS 2017; Clopper and Pearson, Biometrika 1934; Korn and Graubard 1998"
+RULE = "Geifman and El-Yaniv, NeurIPS 2017; Angelopoulos et al., Learn then test 2021; Clopper and Pearson 1934"
 _MOST_POINTS = 100
 
 
@@ -192,12 +192,10 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
         level=settings.level,
     )
     kept = answers.confidence >= rule.confidence
-    how = (
-        f"{wanted}, by its upper bound on {len(operating.wrong)} calibration images "
-        f"(level {settings.level:g} over {rule.n_tried} shares)"
-    )
+    n = len(operating.wrong)
+    how = f"{wanted}, by its one-sided upper bound on {n} calibration images, level {settings.level:g}"
     if math.isinf(rule.confidence):
-        reason = f"no share of cases can be kept with an {wanted}: everything goes to a person"
+        reason = f"not even half of the cases can be kept with an {wanted}: everything goes to a person"
     else:
         reason = f"answers of confidence {rule.confidence:.3f} or more are kept: an error of {rule.risk:.3f} there"
     deferred = rate_interval(~kept, subject=answers.subject, level=settings.level)

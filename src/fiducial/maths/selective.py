@@ -15,8 +15,8 @@ from fiducial.maths.bootstrap import RiskArea
 from fiducial.maths.inputs import Bools, Floats, Integers, finite_values, require_level, same_length
 from fiducial.maths.intervals import effective_n
 
-SHARES = tuple(k / 20 for k in range(20, 0, -1))
-"""Shares of cases that may be kept, from all to one in twenty."""
+SHARES = tuple(k / 20 for k in range(10, 21))
+"""Shares of cases that may be kept: a model that cannot keep half of the cases is of little use."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,13 @@ class Deferral:
     """Keep cases with ``confidence`` or more; ``kept`` is the share of the cases it was chosen on.
 
     ``risk`` is their error there and ``bound`` its upper bound. Where no share keeps the promise, ``confidence`` is
-    infinite and ``kept`` 0: everything goes to a person. ``level`` is of the single bound, corrected for ``n_tried``.
+    infinite and ``kept`` 0: everything goes to a person.
     """
 
     confidence: float
     kept: float
     risk: float
     bound: float
-    level: float
-    n_tried: int
 
 
 def risk_coverage(wrong: ArrayLike, confidence: ArrayLike) -> RiskCoverage:
@@ -109,10 +107,10 @@ def choose_deferral(
 ) -> Deferral:
     """The largest share of cases that may be kept so that their error is below ``largest_risk``, by its upper bound.
 
-    For each share the confidence at which so many cases are kept is tried; the upper bound of the error of the kept is
-    Clopper and Pearson's, one-sided, on the effective number of cases (several images of a patient), at level
-    1 - (1 - level) / number of shares. So the chosen one keeps the promise on new patients with a chance of ``level``,
-    although the best of several was taken.
+    The shares are tried from the smallest upwards, and the first that fails ends the search. For each, the confidence
+    at which so many cases are kept is taken, and the error of these cases gets Clopper and Pearson's one-sided upper
+    bound, on the effective number of cases where patients have several images. Because the order is fixed beforehand,
+    each bound is at ``level`` itself, and the chosen one still keeps the promise on new patients with that chance.
 
     Args:
         wrong: bool [n], on cases that are not those on which the rule is judged.
@@ -120,13 +118,14 @@ def choose_deferral(
         largest_risk: between 0 and 1.
         subject: [n], default one patient for each row.
         level: of the whole choice.
-        shares: of cases to keep, each in (0, 1].
+        shares: of cases to keep, each in (0, 1]; the smallest one decides whether there is a rule at all.
 
     Raises:
         InputRefused: lengths differ, or risk or level is not between 0 and 1.
 
-    Source: after Geifman and El-Yaniv, NeurIPS 2017 (guaranteed risk by a union of exact bounds); Clopper and Pearson,
-    Biometrika 26 (1934) 404-413; effective n: Korn and Graubard, Survey Methodology 24 (1998) 193-201.
+    Source: guaranteed selective risk: Geifman and El-Yaniv, NeurIPS 2017; fixed sequence: Angelopoulos, Bates, Candes,
+    Jordan and Lei, Learn then test (2021); Clopper and Pearson, Biometrika 26 (1934) 404-413; effective n: Korn and
+    Graubard, Survey Methodology 24 (1998) 193-201.
     """
     errors, certain = _both(wrong, confidence)
     require_level(level)
@@ -134,23 +133,20 @@ def choose_deferral(
         raise InputRefused(f"a largest risk of {largest_risk}", legal="between 0 and 1, such as 0.05")
     persons = np.arange(len(errors)) if subject is None else np.asarray(subject).reshape(-1)
     same_length(errors, persons, names=("cases", "subjects"))
-    strict = 1 - (1 - level) / len(shares)
     ranked = np.sort(certain)[::-1]
-    for share in sorted(shares, reverse=True):
+    rule = Deferral(math.inf, 0.0, math.nan, math.nan)
+    for share in sorted(shares):
         wanted = math.floor(share * len(ranked) + 1e-9)
-        if wanted < 1:
-            break
-        lowest = float(ranked[wanted - 1])
-        keep = certain >= lowest
-        if keep.sum() > wanted:  # cases of this confidence would be split: keep only what lies above it
-            keep = certain > lowest
+        keep = certain >= ranked[max(0, wanted - 1)] if len(ranked) else np.zeros(0, dtype=bool)
+        if keep.sum() > wanted:  # cases of one confidence would be split: keep only what lies above it
+            keep = certain > ranked[max(0, wanted - 1)]
         if not keep.any():
             continue
-        lowest = float(certain[keep].min())
-        bound = upper_rate_bound(errors[keep], subject=persons[keep], level=strict)
-        if bound < largest_risk:
-            return Deferral(lowest, float(keep.mean()), float(errors[keep].mean()), bound, strict, len(shares))
-    return Deferral(math.inf, 0.0, math.nan, math.nan, strict, len(shares))
+        bound = upper_rate_bound(errors[keep], subject=persons[keep], level=level)
+        if bound >= largest_risk:
+            break
+        rule = Deferral(float(certain[keep].min()), float(keep.mean()), float(errors[keep].mean()), bound)
+    return rule
 
 
 def upper_rate_bound(success: ArrayLike, *, subject: ArrayLike | None = None, level: float = 0.95) -> float:

@@ -73,6 +73,26 @@ TERMS: dict[str, tuple[str, str]] = {
         "errors that an overlap hides.",
     ),
     "masd": ("MASD", "The mean distance in millimetres between the two surfaces."),
+    "coverage": (
+        "Conformal sets and coverage",
+        "Instead of one answer the model gives all answers that its score does not rule out. How generous it must be "
+        "is learnt from calibration patients, so that the set holds the truth for a promised share of new patients "
+        "like them. Coverage is the share for whom it did. An open set says: I do not know.",
+    ),
+    "error_auroc": (
+        "Order of errors",
+        "The chance that a wrong answer was given with less confidence than a right one: 0.5 means that confidence "
+        "says nothing about errors, 1 that every error could be caught by looking at the least sure answers.",
+    ),
+    "aurc": (
+        "Risk–coverage curve",
+        "The error among the cases that the model keeps for itself if the least confident ones go to a person. Its "
+        "area sums it up (small is good); the area above the best order is what a better confidence could still gain.",
+    ),
+    "deferral_rate": (
+        "Deferral",
+        "The share of cases that must go to a person so that the error of the others stays below a stated bound.",
+    ),
     "gap": (
         "Gap between groups",
         "The largest difference of a figure between groups of patients (for example by sex or hospital), counting "
@@ -85,7 +105,14 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
 }
 ALWAYS = ("interval", "clustered", "verdict", "parts")
-_OWNERS = {"npv": "ppv", "calibration_intercept": "calibration_slope", "calibration_in_the_large": "calibration_slope"}
+_OWNERS = {
+    "npv": "ppv",
+    "calibration_intercept": "calibration_slope",
+    "calibration_in_the_large": "calibration_slope",
+    "set_size": "coverage",
+    "excess_aurc": "aurc",
+    "kept_error": "deferral_rate",
+}
 
 
 def entry_of(metric: str) -> str:

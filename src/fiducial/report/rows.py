@@ -20,6 +20,8 @@ RECALIBRATED = "recalibrated"
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
 _DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
+_APART = ("conformal",)
+"""Checks whose groups are drawn in a section of their own."""
 # The checks whose figures rest on the audited cases alone (others compare parts and count all of them).
 _SIZED = ("accuracy", "calibration", "operating_point")
 CENTRES = ("value", "mean", "median")
@@ -75,7 +77,7 @@ def groups_by_metric(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], lis
     """(target, item, metric, statistic) -> the whole population's row and each group's, where groups exist."""
     tables: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in figures(rows):
-        if row["split"] not in AUDITED or row["statistic"] not in CENTRES:
+        if row["split"] not in AUDITED or row["statistic"] not in CENTRES or row["check"] in _APART:
             continue
         if "=" in row["group"]:
             key = (str(row["target"]), str(row["item"]), str(row["metric"]), str(row["statistic"]))
