@@ -82,6 +82,8 @@ def verify(run: str | Path, key: str | Path | None = None, *, progress: Progress
     state, changes = _verdict(judged, sealed, bool(wanted))
     notes = [f"not sealed, and read by nothing: {name}" for name in unsealed_files(run)[:20]]
     notes += _model_notes(run, record)
+    if "report.html" in record["files"]:
+        notes.append("report.html is drawn from what is signed and is not signed itself: fiducial report draws it anew")
     return Verified(
         run=run,
         state=state,
