@@ -84,7 +84,7 @@ def test_clean_values_are_probabilities_that_come_true(n_images: tuple[int, ...]
     assert frame["truth"].mean() == pytest.approx(0.25, abs=0.008)
     fit = calibration_slope_intercept(frame["truth"], frame["value"], subject=frame["subject"])
     assert fit.slope.value == pytest.approx(1, abs=0.03)
-    assert fit.in_the_large.value == pytest.approx(0, abs=0.03)
+    assert fit.in_the_large.value == pytest.approx(0, abs=0.05)
     tenth = pd.qcut(frame["value"], 10)
     off = frame.groupby(tenth, observed=True)[["value", "truth"]].mean()
     assert np.abs(off["value"] - off["truth"]).max() < 0.02
