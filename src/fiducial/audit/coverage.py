@@ -123,9 +123,8 @@ def verdict_row(given: AuditInput, rows: list[Row], tests: Tests, group: str) ->
     tested = [row for row in rows if math.isfinite(row["p_adjusted"])]
     first = rows[0]
     if not tested:
-        reasons = dict.fromkeys(str(row["reason"]) for row in rows if row["verdict"] == "not_possible")
         said = {"statistic": "test", "group": group, "verdict": "not_possible", "value": math.nan}
-        return first | said | {"reason": "; ".join(reasons) or "nothing could be tested"}
+        return first | said | {"reason": first["reason"] or "nothing could be tested"}
     worst = min(tested, key=lambda row: (row["p_adjusted"], row["p"]))
     finding = worst["p_adjusted"] < 1 - given.settings.level
     shown = worst if finding else tested[0]
