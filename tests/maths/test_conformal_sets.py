@@ -122,7 +122,7 @@ def test_raps_has_mapies_quantile_with_mapies_parameters():
     """MAPIE picks penalty and free ranks on a tenth of the calibration part, which it then leaves out.
 
     It adds 1 to the conformal quantile of ranks counted from 0, as we count from 1. Its randomised sets divide by
-    p - penalty (L - free ranks) + penalty at the last label, where the publication has p: those are not compared.
+    p - penalty (L - free ranks) + penalty at the last label, where ours have p: those are not compared.
     """
     from sklearn.model_selection import StratifiedShuffleSplit
 
