@@ -12,6 +12,7 @@ from __future__ import annotations
 from fiducial.audit.given import AuditSettings
 from fiducial.flows.audit import Audited, audit
 from fiducial.flows.check import Checked, check
+from fiducial.flows.compare import Compared, compare
 from fiducial.flows.demo import Demo, demo
 from fiducial.flows.ingest import Ingest, ingest
 from fiducial.flows.predict import Prediction, predict
@@ -25,6 +26,7 @@ __all__ = [
     "AuditSettings",
     "Audited",
     "Checked",
+    "Compared",
     "Demo",
     "Ingest",
     "Keys",
@@ -36,6 +38,7 @@ __all__ = [
     "Verified",
     "audit",
     "check",
+    "compare",
     "demo",
     "ingest",
     "keys",

@@ -13,6 +13,8 @@ from fiducial.errors import InputRefused, RunMismatch
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fiducial.audit.given import AuditInput, AuditSettings
     from fiducial.flows.doors import Opened
     from fiducial.study import Study
@@ -123,7 +125,7 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     from fiducial.audit.evidence import write_evidence
     from fiducial.records.files import write_text
     from fiducial.records.runs import RECORD, seal
-    from fiducial.records.tables import CASES, CURVES, write_table
+    from fiducial.records.tables import CASES, CURVES, PREDICTIONS, write_table
 
     given = opened.given
     result = audit_tables(given, progress=progress)
@@ -133,7 +135,8 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     write_evidence(result.evidence, out / "evidence.json")
     write_table(result.curves, out / "curves.parquet", CURVES)
     write_table(given.cases, out / "cases.parquet", CASES)
-    names = ["evidence.json", "curves.parquet", "cases.parquet"]
+    write_table(_kept(given), out / "audited.parquet", PREDICTIONS)
+    names = ["evidence.json", "curves.parquet", "cases.parquet", "audited.parquet"]
     had_pictures = (out / "pictures").exists()
     shutil.rmtree(out / "pictures", ignore_errors=True)
     if opened.pictures(out / "pictures", progress) or had_pictures:
@@ -154,6 +157,23 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
         facts["run_folder"] = os.path.relpath(source.resolve(), out.resolve())
     seal(out, *names, **facts)
     return _audited(result.evidence, out, given)
+
+
+def _kept(given: AuditInput) -> pd.DataFrame:
+    """The final, clean predictions that the figures rest on, with the attributes of their images as further columns.
+
+    Two audits are compared case by case from these, and a figure is traced to its rows.
+    """
+    from fiducial.records.tables import PREDICTIONS
+
+    rows = given.predictions
+    final = (rows["condition"] == "clean") & (rows["member"] == "") & (rows["rater"] == "")
+    rows = rows.loc[final & (rows["kind"] != "embedding"), PREDICTIONS.names]
+    names = [name for name in given.attributes.columns if name not in PREDICTIONS.names]
+    if not names or "image" not in given.attributes.columns:
+        return rows
+    attributes = given.attributes[["image", *names]].drop_duplicates("image")
+    return rows.merge(attributes.assign(image=attributes["image"].map(str)), on="image", how="left")
 
 
 def _make_room(out: Path, source: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fiducial.records.picture import Picture
 from fiducial.report.card import model_card
+from fiducial.report.compare import CompareInput, render_comparison, write_comparison
 from fiducial.report.given import IndexEntry, ReportInput, SignatureShown
 from fiducial.report.page import index_entry, index_page, render, write_report
 
 __all__ = [
+    "CompareInput",
     "IndexEntry",
     "Picture",
     "ReportInput",
@@ -16,5 +18,7 @@ __all__ = [
     "index_page",
     "model_card",
     "render",
+    "render_comparison",
+    "write_comparison",
     "write_report",
 ]

@@ -46,7 +46,7 @@ def render(given: ReportInput) -> str:
         "digest": digest,
         "identity": identity(given, digest),
     }
-    return _environment().get_template("report.html.j2").render(**facts)
+    return environment().get_template("report.html.j2").render(**facts)
 
 
 def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Section]:
@@ -78,7 +78,7 @@ def write_report(given: ReportInput, path: str | Path) -> Path:
 
 def index_page(entries: Sequence[IndexEntry], *, title: str = "Fiducial reports", lead: str = "") -> str:
     """A page that links several reports: a card each, with verdicts, n, a headline figure and a picture."""
-    return _environment().get_template("index.html.j2").render(entries=entries, title=title, lead=lead)
+    return environment().get_template("index.html.j2").render(entries=entries, title=title, lead=lead)
 
 
 def index_entry(given: ReportInput, href: str, text: str = "") -> IndexEntry:
@@ -143,7 +143,8 @@ class _Trusted(str):
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates with the filters that make names from tables text, and this package's own drawings markup."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
