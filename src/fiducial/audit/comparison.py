@@ -10,7 +10,6 @@ What it cannot see: cases that only one of the two was asked about; they are cou
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from fiducial.audit.given import AuditInput
 from fiducial.audit.groups import masks_of, usable
 from fiducial.audit.masks import case_columns
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn, argmax_columns, audited_columns
+from fiducial.audit.side_by_side import CHANGES, side_by_side
 from fiducial.audit.thresholds import threshold_of
 from fiducial.errors import LabelError, RunMismatch
 from fiducial.study.vocabulary import METRICS
@@ -37,11 +37,8 @@ Bools = NDArray[np.bool_]
 
 MCNEMAR = "McNemar, Psychometrika 1947; mid-p: Fagerland et al., BMC Med Res Methodol 2013; clusters: Obuchowski 1998"
 GROUPED = ("auc", "sensitivity", "specificity", "accuracy", "dice", "nsd", "hd95")
-KEY = ("check", "metric", "statistic", "target", "item", "group", "condition", "split", "direction", "threshold")
-RANK = {"pass": 0, "clear": 0, "inconclusive": 1, "not_assessed": 1, "not_possible": 1, "fail": 2, "finding": 2}
 SAME_TRUTH = 1e-6
 """Relative: a true volume that differs by more is another truth."""
-CHANGES = ("worse", "better", "same", "only_before", "only_after")
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,10 @@ def compare_audits(before: Side, after: Side, *, level: float = 0.95) -> Compari
     """
     _require_common_targets(before, after)
     tests, notes, n_images = _paired_tests(before, after, level)
-    rows = _side_by_side(before.evidence, after.evidence)
+    rows = side_by_side(before.evidence, after.evidence)
     order = {"worse": 0, "better": 1, "no_difference": 2, "not_possible": 3}
     tests.sort(key=lambda t: (order[t["verdict"]], t["group"] != "all", math.isnan(t["p"]), t["p_adjusted"]))
-    rows.sort(key=lambda row: CHANGES.index(row["change"]))
+    rows.sort(key=lambda row: (CHANGES.index(row["change"]), (row["before"] or row["after"])["row"]))
     return Comparison(tuple(tests), tuple(rows), n_images, tuple(notes))
 
 
@@ -382,38 +379,3 @@ def _require_same_true_volumes(before: AuditInput, after: AuditInput) -> None:
         a, b = (rows[f"value_{name}"].to_numpy(dtype=np.float64) for name in ("before", "after"))
         same = np.isclose(a, b, rtol=SAME_TRUTH, atol=1e-9, equal_nan=True)
         _require_same_truth(rows["image"].to_numpy(), same, np.ones_like(same), f"target {target!r}, true volume")
-
-
-# Evidence rows beside each other
-
-
-def _side_by_side(before: pd.DataFrame, after: pd.DataFrame) -> list[Row]:
-    """Rows joined on their key; a key that stands several times is joined in its order."""
-    first, second = _keyed(before), _keyed(after)
-    rows = []
-    for key in dict.fromkeys((*first, *second)):
-        a, b = first.get(key), second.get(key)
-        rows.append(dict(zip(KEY, key, strict=False)) | {"before": a, "after": b, "change": _change(a, b)})
-    return rows
-
-
-def _keyed(evidence: pd.DataFrame) -> dict[tuple[Any, ...], Row]:
-    found: dict[tuple[Any, ...], Row] = {}
-    seen: Counter[tuple[Any, ...]] = Counter()
-    shown = ("value", "low", "high", "level", "n_subjects", "n_images", "verdict", "reason", "unit", "method")
-    for number, line in enumerate(evidence.to_dict("records"), start=1):
-        # The bound tells two criteria apart; NaN is not equal to itself, so no bound is written as None.
-        bound = line["threshold"]
-        key = (*(line[name] for name in KEY[:-1]), None if math.isnan(bound) else float(bound))
-        found[*key, seen[key]] = {"row": number, **{name: line[name] for name in shown}}
-        seen[key] += 1
-    return found
-
-
-def _change(before: Row | None, after: Row | None) -> str:
-    if before is None or after is None:
-        return "only_after" if before is None else "only_before"
-    first, second = RANK.get(before["verdict"]), RANK.get(after["verdict"])
-    if first is None or second is None or first == second:
-        return "same"
-    return "worse" if second > first else "better"

@@ -61,12 +61,12 @@ def _summary(given: CompareInput) -> Section:
     changed = [row for row in given.rows if row["change"] == "worse"]
     blocks: list[Block] = []
     if worse:
-        blocks += [Heading("Worse on the same cases"), _test_table(worse)]
+        blocks += [Heading("Worse on the same cases"), _test_table(worse, brief=True)]
     if changed:
         blocks += [Heading("Verdicts that changed for the worse"), _change_table(changed)]
     better = [row for row in given.tests if row["verdict"] == "better"]
     if better:
-        blocks += [Heading("Better on the same cases"), _test_table(better)]
+        blocks += [Heading("Better on the same cases"), _test_table(better, brief=True)]
     blocks.append(_sides(given))
     if given.notes:
         blocks.append(Listing(list(given.notes), "Notes"))
@@ -164,7 +164,8 @@ def _figure(rows: Sequence[Row], prefix: str, title: str) -> Drawing | None:
     return Drawing(drawing.svg, caption, title)
 
 
-def _test_table(rows: Sequence[Row]) -> Table:
+def _test_table(rows: Sequence[Row], *, brief: bool = False) -> Table:
+    """Paired tests; ``brief`` without remark and method."""
     lines = []
     for row in rows:
         words = wording.metric(str(row["metric"]))
@@ -192,7 +193,8 @@ def _test_table(rows: Sequence[Row]) -> Table:
         Column("n", numeric=True),
         Column("Remark and method"),
     )
-    return Table(columns, lines, kind="tests")
+    n_shown = len(columns) - brief
+    return Table(columns[:n_shown], [line[:n_shown] for line in lines], kind="tests")
 
 
 def _signed(value: Any, digits: int) -> str:
@@ -206,17 +208,13 @@ def _interval(row: Row, digits: int) -> str:
     return f"[{_signed(row['low'], digits)}, {_signed(row['high'], digits)}]"
 
 
-def _verdicts(given: CompareInput) -> Section:
-    """Verdicts that changed, either way."""
-    blocks: list[Block] = []
-    for change, title in (("worse", "For the worse"), ("better", "For the better")):
-        rows = [row for row in given.rows if row["change"] == change]
-        if rows:
-            blocks += [Heading(title), _change_table(rows)]
-    if not blocks:
-        blocks.append(Text("No verdict changed."))
+def _verdicts(given: CompareInput) -> Section | None:
+    """Verdicts that changed for the better; those for the worse stand first on the page."""
+    rows = [row for row in given.rows if row["change"] == "better"]
+    if not rows:
+        return None
     lead = "A verdict may change because the model changed, because the cases did, or because an interval met a bound."
-    return Section("verdicts", "Verdicts that changed", blocks, lead)
+    return Section("verdicts", "Verdicts that changed for the better", [_change_table(rows)], lead)
 
 
 def _change_table(rows: Sequence[Row]) -> Table:
