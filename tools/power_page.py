@@ -38,18 +38,19 @@ replicates where a check draws any. A share of 0.9 from 100 tables is known to a
 CLEAN = """
 ## False alarms
 
-Findings in clean tables of seeds 0 to 199, none chosen. At a rate of 5 % more than {most} of 200 happen less than once in a
-thousand times. A check whose defect lies in rows of its own (raters, embeddings, masks, a second model) is shown clean
-tables of that kind as well; `·` means that it gives no verdict on such tables or says that it is not possible.
+Findings in clean tables of seeds 0 to 199, none chosen. At a rate of 5 % more than {most} of 200 happen less than
+once in a thousand times. A check whose defect lies in rows of its own (raters, embeddings, masks, a second model)
+is shown clean tables of that kind as well; `·` means that it gives no verdict on such tables or says that it is not
+possible.
 
 """
 COVERED = """
 ## Coverage of intervals
 
-The smallest share of {draws} or more tables, over all settings of a metric (rates and AUCs from 0.7 to 0.98, one or 1 to 5 images of a
-patient), in which the 95 % interval holds the truth. The interval *holds* where that is at least 0.93; the smallest n from which
-on it does is the metric's minimum n. Below it the figure is shown, and its reason says so. `python tools/interval_coverage.py --all`
-prints every cell.
+The smallest share of {draws} or more tables, over all settings of a metric (rates and AUCs from 0.7 to 0.98, one or
+1 to 5 images of a patient), in which the 95 % interval holds the truth. The interval *holds* where that is at least
+0.93; the smallest n from which on it does is the metric's minimum n. Below it the figure is shown, and its reason
+says so. `python tools/interval_coverage.py --all` prints every cell.
 
 """
 
