@@ -99,6 +99,20 @@ def test_the_rule_is_told_in_words() -> None:
     assert "where at most 5 % were wanted" in text
 
 
+def test_promises_about_cases_say_what_they_assume() -> None:
+    risk = {"metric": "false_negative_rate", "statistic": "mean", "threshold": 0.1, "direction": "at_most"}
+    rows = [
+        {**BASE, **risk, "target": "liver", "item": "mask_risk", "value": 0.062},
+        coverage(0.93, "interval"),
+        {**BASE, "metric": "interval_width", "item": "interval", "value": 3.6, "unit": "ml"},
+        coverage(0.92, "survival", target="death", method="censoring depends on nothing"),
+    ]
+    text = section(page(rows, []))
+    assert "6.2 % of a structure is missed on average, where at most 10 % were promised" in text
+    assert "Intervals 3.60 ml wide that should hold the true volume for 90 % hold it for 93.0 %." in text
+    assert "are outlived by 92.0 %. How they were made, and what they assume: censoring depends on nothing." in text
+
+
 def test_figures_have_words_that_stand_for_them() -> None:
     text = page(CONFORMAL + SELECTIVE)
     for title in ("Coverage, nodule", "Error of the kept cases, nodule"):

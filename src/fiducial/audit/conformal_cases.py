@@ -200,7 +200,7 @@ def _survival(given: AuditInput, target: str, halved: _Halved, tests: Tests) -> 
     found = replicates({"coverage": Sums(columns_of_sums, _ratio)}, halved.subjects(test), None, settings)
     interval = from_bootstrap(found, "coverage", "all", settings)
     text = (
-        f"lower bounds up to {cutoff:g} days from {bound.n_used} followed calibration patients, weighted by "
+        f"lower bounds up to {cutoff:.0f} days from {bound.n_used} followed calibration patients, weighted by "
         f"Kaplan-Meier of censoring; {bound.guarantee}; {interval.method}"
     )
     p = excess_risk_p_value(missed[0], missed[1], settings.alpha)

@@ -28,6 +28,14 @@ ITEMS: dict[str, str] = {
 }
 _OWN = ("lac_by_class", "lac_by_group")
 _PLAIN = ("lac", "interval", "survival")
+_CAPTION = (
+    ", with intervals of these patients. The verdict also counts the chance in the calibration part and the number of "
+    "comparisons."
+)
+_HOLLOW = (
+    " Filled: sets made alike for everybody, whose promise is an average over all patients. Hollow: sets whose "
+    "quantile comes from calibration patients of that class or group alone, with a promise there."
+)
 
 
 def section(given: ReportInput, found: Sequence[Row]) -> Section | None:
@@ -73,28 +81,23 @@ def _verdicts(own: Sequence[Row]) -> Table:
 
 
 def _conformal(own: Sequence[Row]) -> list[Block]:
-    """Per target a figure with a sentence; one table of methods."""
-    measured = [row for row in own if row["metric"] == "coverage" and row["statistic"] == "value"]
+    """Per target a figure and its sentences; one table of all ways of making sets."""
     blocks: list[Block] = []
-    for place, target in enumerate(dict.fromkeys(str(row["target"]) for row in measured)):
-        mine = [row for row in measured if row["target"] == target]
-        lines = _lines(mine)
-        if lines:
-            title = f"Coverage, {target}"
-            promise = float(mine[0]["threshold"])
-            drawing = figures.coverage(lines, prefix=f"cov{place}", title=title, promise=promise)
-            caption = (
-                f"{title}, with intervals of these patients. Filled: sets made alike for everybody, whose promise is "
-                "an average over all patients. Hollow: sets whose quantile comes from calibration patients of that "
-                "class or group alone, with a promise there. The verdict also counts the chance in the calibration "
-                "part and the number of comparisons."
-            )
-            sentences = [Text(text) for text in _in_words(own, target, promise)]
-            blocks += [Beside(Drawing(drawing.svg, caption, title), sentences)]
+    for place, target in enumerate(dict.fromkeys(str(row["target"]) for row in own if row["target"])):
+        mine = [row for row in own if row["target"] == target]
+        measured = [row for row in mine if row["metric"] == "coverage" and row["statistic"] == "value"]
+        sentences = [Text(text) for text in [*_labels_in_words(mine), *_cases_in_words(mine)]]
+        lines = _lines(measured)
+        if not lines:
+            blocks += sentences
+            continue
+        title = f"Coverage, {target}"
+        promise = float(measured[0]["threshold"])
+        drawing = figures.coverage(lines, prefix=f"cov{place}", title=title, promise=promise)
+        caption = f"{title}{_CAPTION}{_HOLLOW if any(line.own is not None for line in lines) else ''}"
+        blocks.append(Beside(Drawing(drawing.svg, caption, title), sentences))
     sizes = _sizes(own)
-    if sizes is not None:
-        blocks += [Heading("Coverage and size of the sets"), sizes]
-    return blocks
+    return [*blocks, Heading("Coverage and size of the sets"), sizes] if sizes is not None else blocks
 
 
 def _lines(own: Sequence[Row]) -> list[CoverageLine]:
@@ -130,18 +133,19 @@ def _n(row: Row) -> str:
     return f"n = {wording.count(row['n_subjects'] or row['n_images'])}"
 
 
-def _in_words(own: Sequence[Row], target: str, promise: float) -> list[str]:
-    """What a reader would ask: is the promise kept, how often is the answer single, and what of the rarer class?"""
+def _labels_in_words(own: Sequence[Row]) -> list[str]:
+    """What a reader would ask of label sets: is the promise kept, how often is there one answer, whom does it fail?"""
 
     def one(metric: str, statistic: str, item: str, group: str = "all") -> Row | None:
-        wanted = {"metric": metric, "statistic": statistic, "item": item, "group": group, "target": target}
+        wanted = {"metric": metric, "statistic": statistic, "item": item, "group": group}
         return next((r for r in own if all(r[k] == v for k, v in wanted.items()) and _known(r)), None)
 
     texts = []
     whole = one("coverage", "value", "lac")
     if whole is not None:
+        promised = wording.percent(whole["threshold"])
         texts.append(
-            f"Sets that should hold the truth for {wording.percent(promise)} of patients hold it for {_share(whole)} "
+            f"Sets that should hold the truth for {promised} of patients hold it for {_share(whole)} "
             f"({wording.population(whole)})."
         )
     single, several, empty = (one("set_size", f"share_{name}", "lac") for name in ("single", "several", "empty"))
@@ -150,7 +154,7 @@ def _in_words(own: Sequence[Row], target: str, promise: float) -> list[str]:
             f"{_share(single)} of images get one answer, {_share(several)} several, and {_share(empty)} none: an image "
             "that resembles no class well enough."
         )
-    classes = [r for r in own if r["item"] == "lac" and str(r["group"]).startswith("truth=") and r["target"] == target]
+    classes = [row for row in own if row["item"] == "lac" and str(row["group"]).startswith("truth=")]
     known = [row for row in classes if _known(row) and row["statistic"] == "value"]
     if known:
         worst = min(known, key=lambda row: float(row["value"]))
@@ -160,6 +164,30 @@ def _in_words(own: Sequence[Row], target: str, promise: float) -> list[str]:
         text = f"{who}, they hold it for {_share(worst)}"
         text += f"; sets with a quantile of that class for {_share(apart)}." if apart is not None else "."
         texts.append(text)
+    return texts
+
+
+def _cases_in_words(own: Sequence[Row]) -> list[str]:
+    """Volumes, masks and survival, each with what it assumes."""
+    texts = []
+    for row in own:
+        if row["group"] != "all" or row["statistic"] == "test" or not _known(row):
+            continue
+        promised, item = wording.percent(row["threshold"]), row["item"]
+        if item == "interval" and row["metric"] == "coverage":
+            width = next((one for one in own if one["metric"] == "interval_width"), None)
+            size = f" {wording.value_text(width)} wide" if width is not None and _known(width) else ""
+            texts.append(f"Intervals{size} that should hold the true volume for {promised} hold it for {_share(row)}.")
+        if item == "mask_risk":
+            texts.append(
+                f"At the chosen threshold of the probability map {_share(row)} of a structure is missed on average, "
+                f"where at most {promised} were promised."
+            )
+        if item == "survival":
+            texts.append(
+                f"Lower bounds of survival that {promised} of patients should outlive are outlived by {_share(row)}. "
+                f"How they were made, and what they assume: {row['method']}."
+            )
     return texts
 
 
@@ -201,9 +229,9 @@ def _sizes(own: Sequence[Row]) -> Table | None:
         )
     columns = (
         Column("Sets"),
-        Column("Coverage", numeric=True),
+        Column("Coverage or risk", numeric=True),
         Column("Promised", numeric=True),
-        Column("Mean size", numeric=True),
+        Column("Mean size or width", numeric=True),
         Column("One answer", numeric=True),
         Column("Several", numeric=True),
         Column("None", numeric=True),
