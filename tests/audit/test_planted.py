@@ -143,6 +143,8 @@ def test_a_shifted_test_part_moves_the_operating_point(clean: AuditInput) -> Non
         (lambda v: v * 0 + 0.3, "every image has the score 0.3"),
         (lambda v: (v > 0.5).astype(float), "only 0 and 1"),
         (lambda v: v.where(v > 0.2, 0.0), "of the images have the score 0"),
+        (lambda v: v.where(np.arange(len(v)) % 20 > 0, 0.5), "% of the images have the score 0.5"),
+        (lambda v: v.round(2).where(np.arange(len(v)) % 3 > 0, 0.35), "% of the images have the score 0.35"),
     ],
 )
 def test_scores_that_say_nothing(clean: AuditInput, change, reason: str) -> None:
@@ -150,6 +152,14 @@ def test_scores_that_say_nothing(clean: AuditInput, change, reason: str) -> None
     assert (
         reason
         in findings(replace(clean, predictions=rows.assign(value=change(rows["value"]))), "score_distribution")[0]
+    )
+
+
+@pytest.mark.parametrize("digits", [2, 3])
+def test_rounded_scores_are_no_default(clean: AuditInput, digits: int) -> None:
+    rows = clean.predictions
+    assert (
+        findings(replace(clean, predictions=rows.assign(value=rows["value"].round(digits))), "score_distribution") == []
     )
 
 
