@@ -9,19 +9,26 @@ from collections.abc import Callable
 
 from fiducial.audit.acceptance import check_acceptance
 from fiducial.audit.accuracy import check_accuracy
+from fiducial.audit.agreement import check_agreement
 from fiducial.audit.calibration import check_calibration
 from fiducial.audit.conformal import check_conformal
+from fiducial.audit.decisions import check_decisions
+from fiducial.audit.duplicates import check_duplicates
 from fiducial.audit.evidence import read_evidence, write_evidence
 from fiducial.audit.given import AuditInput, AuditResult, AuditSettings, CheckResult
+from fiducial.audit.label_noise import check_label_noise
 from fiducial.audit.leakage import check_leakage
 from fiducial.audit.missingness import check_missingness
 from fiducial.audit.openings import check_openings
 from fiducial.audit.operating_points import check_operating_points
 from fiducial.audit.recalibration import check_recalibration
+from fiducial.audit.sample_size import check_sample_size
 from fiducial.audit.score_distribution import check_score_distribution
 from fiducial.audit.selective import check_selective
+from fiducial.audit.sites import check_sites
 from fiducial.audit.subgroups import check_subgroups
 from fiducial.audit.tables import prepared
+from fiducial.audit.temporal import check_temporal
 from fiducial.audit.vendor import vendor_input
 from fiducial.records.progress import Progress, silent
 from fiducial.records.tables import CURVES, EVIDENCE, table
@@ -32,13 +39,20 @@ CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
     "operating_point": check_operating_points,
     "calibration": check_calibration,
     "recalibration": check_recalibration,
+    "decisions": check_decisions,
     "subgroups": check_subgroups,
+    "sites": check_sites,
+    "temporal": check_temporal,
     "conformal": check_conformal,
     "selective": check_selective,
     "leakage": check_leakage,
+    "duplicates": check_duplicates,
+    "label_noise": check_label_noise,
+    "agreement": check_agreement,
     "missingness": check_missingness,
     "score_distribution": check_score_distribution,
     "openings": check_openings,
+    "sample_size": check_sample_size,
 }
 
 

@@ -11,7 +11,6 @@ from scipy.special import stdtr
 
 from fiducial.maths.delong import components
 from fiducial.maths.inputs import (
-    Bools,
     Floats,
     Integers,
     finite_values,
@@ -28,8 +27,9 @@ def mean_trend(
 ) -> Interval:
     """The least-squares slope of values (Dice, or right = 1 and wrong = 0) on time, by patient.
 
-    The variance sums residual times centred time within a subject (sandwich) with the factor k / (k - 1); Student's t
-    on k - 1 degrees of freedom. ``p`` tests a slope of 0. NaN bounds with reason ``one-subject`` or ``equal-values``
+    The variance is the jackknife over subjects, (k - 1) / k sum (b_i - mean b)^2 with b_i the slope without subject i,
+    which does not shrink where few subjects carry the slope; Student's t on k - 1 degrees of freedom. ``p`` tests a
+    slope of 0. NaN bounds with reason ``one-subject`` or ``equal-values``
     (no spread of time, or of values); NaN value with ``no-rows``.
 
     Args:
@@ -41,14 +41,16 @@ def mean_trend(
     Raises:
         InputRefused: a value is not finite, lengths differ, or the level is not in (0, 1).
 
-    Source: Liang and Zeger, Biometrika 73 (1986) 13-22.
+    Source: Efron, The Jackknife, the Bootstrap and Other Resampling Plans (1982); for clusters: Bell and McCaffrey,
+    Survey Methodology 28 (2002) 169-181.
     """
     y, t = finite_values(values), finite_values(time, name="time")
     same_length(y, t, names=("values", "time"))
     codes, k = subject_codes(subject, len(y))
-    slope, influence = _slope(y, t)
-    method = "least squares on time, sandwich" + (", clustered" if k < len(y) else "")
-    return _interval(slope, influence, codes, k, replace(_EMPTY, level=require_level(level), method=method))
+    method = "least squares on time, jackknife" + (", clustered" if k < len(y) else "")
+    empty = replace(_EMPTY, level=require_level(level), method=method, n_subjects=k, n_images=len(y))
+    slope, without = _slopes(y, t, codes, k)
+    return _interval(slope, without, k, empty)
 
 
 def auc_trend(
@@ -83,48 +85,57 @@ def auc_trend(
     parts = components(truth, score, subject=subject)
     t = finite_values(time, name="time")
     same_length(parts.labels, t, names=("truth", "time"))
-    method = "placements on time, sandwich" + (", clustered" if parts.n_subjects < len(t) else "")
-    empty = replace(_EMPTY, level=require_level(level), method=method)
+    method = "placements on time, jackknife" + (", clustered" if parts.n_subjects < len(t) else "")
+    k = parts.n_subjects
+    empty = replace(_EMPTY, level=require_level(level), method=method, n_subjects=k, n_images=len(t))
     if len(t) and (parts.labels.all() or not parts.labels.any()):
-        return replace(empty, n_subjects=parts.n_subjects, n_images=len(t), reason="one-class")
-    slope, influence = 0.0, np.zeros(len(t))
+        return replace(empty, reason="one-class")
+    slope, without = 0.0, np.zeros(k)
+    fewest = k
     for of_class in (parts.labels, ~parts.labels):
-        own, part = _slope(parts.placement[of_class], t[of_class])
-        slope += own
-        influence[of_class] = part
-    return _interval(slope, influence, parts.codes, parts.n_subjects, empty)
+        codes = parts.codes[of_class]
+        own, left = _slopes(parts.placement[of_class], t[of_class], codes, k)
+        slope, without = slope + own, without + left
+        fewest = min(fewest, len(np.unique(codes)))
+    return _interval(slope, without, fewest, empty)
 
 
 _EMPTY = Interval(math.nan, math.nan, math.nan, 0.95, "", 0, 0)
 
 
-def _slope(y: Floats, t: Floats) -> tuple[float, Floats]:
-    """Slope and each row's part in its error; NaN where time does not vary."""
+def _slopes(y: Floats, t: Floats, codes: Integers, k: int) -> tuple[float, Floats]:
+    """The slope, and the slope without each subject in turn [k]; NaN where time does not vary."""
     if len(y) == 0:
-        return math.nan, np.zeros(0)
-    apart = t - t.mean()
-    whole = float((apart**2).sum())
-    if whole <= 1e-12:
-        return math.nan, np.zeros(len(y))
-    slope = float((apart * y).sum()) / whole
-    residual = y - y.mean() - slope * apart
-    return slope, apart * residual / whole
+        return math.nan, np.full(k, np.nan)
+    apart, rest = t - t.mean(), y - y.mean()
+    columns = np.stack([np.ones_like(t), apart, rest, apart**2, apart * rest], axis=1)
+    of_subject = np.stack([summed(codes, column, k) for column in columns.T], axis=1)
+    whole = of_subject.sum(axis=0)
+    return float(_slope_of(whole[None])[0]), _slope_of(whole - of_subject)
 
 
-def _interval(slope: float, influence: Floats, codes: Integers, k: int, empty: Interval) -> Interval:
-    n = len(influence)
-    said = replace(empty, value=slope, n_subjects=k, n_images=n)
-    if n == 0 or k < 2:
-        return replace(said, reason="no-rows" if n == 0 else "one-subject")
-    error = math.sqrt(k / (k - 1) * float((summed(codes, influence, k) ** 2).sum()))
-    if not error > 0 or math.isnan(slope):
-        return replace(said, reason="equal-values")
-    spread = student_quantile(empty.level, k - 1) * error
-    p = 2 * float(stdtr(k - 1, -abs(slope) / error))
+def _slope_of(sums: Floats) -> Floats:
+    """Least-squares slopes from sums of 1, t, y, t^2 and t y [..., 5]."""
+    n, t, y, square, product = np.moveaxis(sums, -1, 0)
+    spread = n * square - t**2
+    slope = np.divide(n * product - t * y, spread, out=np.full(np.shape(n), np.nan), where=spread > 1e-9)
+    return np.asarray(slope, dtype=np.float64)
+
+
+def _interval(slope: float, without: Floats, fewest: int, empty: Interval) -> Interval:
+    """The interval from the jackknife, with as many degrees of freedom as the smaller class has subjects, less one."""
+    k, said = len(without), replace(empty, value=slope)
+    if empty.n_images == 0 or k < 2:
+        return replace(said, reason="no-rows" if empty.n_images == 0 else "one-subject")
+    error = math.sqrt((k - 1) / k * float(((without - without.mean()) ** 2).sum()))
+    if not error > 1e-12 or fewest < 2:  # no spread of time or of values, or one subject holds all of the spread
+        return replace(said, reason="equal-values" if fewest > 1 else "one-subject")
+    spread = student_quantile(empty.level, fewest - 1) * error
+    p = 2 * float(stdtr(fewest - 1, -abs(slope) / error))
     return replace(said, low=slope - spread, high=slope + spread, p=p)
 
 
-def time_bins(time: ArrayLike, *, width: float, most: int) -> tuple[Integers, Bools]:
+def time_bins(time: ArrayLike, *, width: float, most: int) -> Integers:
     """Which bin each time falls into: of ``width`` from the first, or ``most`` of equal number where there were more.
 
     Args:
@@ -133,15 +144,14 @@ def time_bins(time: ArrayLike, *, width: float, most: int) -> tuple[Integers, Bo
         most: bins.
 
     Returns:
-        Bin numbers [n] from 0 in order of time, and for each bin whether it holds a row (always true at both ends).
+        Numbers [n] that rise with time; equal in one bin.
     """
     t = finite_values(time, name="time")
     if len(t) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+        return np.zeros(0, dtype=np.int64)
     first = np.floor(t.min() / width) * width
     place = np.floor((t - first) / width + 1e-9).astype(np.int64)
-    if place.max() >= most:
+    if len(np.unique(place)) > most:
         edges = np.unique(np.quantile(t, np.arange(1, most) / most, method="inverted_cdf"))
         place = np.searchsorted(edges, t, side="left").astype(np.int64)
-    filled = np.bincount(place) > 0
-    return place, filled
+    return np.asarray(place)
