@@ -122,7 +122,9 @@ def audit(  # noqa: PLR0913 - what a user may say of an audit
 def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> Audited:
     """Run every check, write the tables and seal them."""
     from fiducial.audit import audit as audit_tables
+    from fiducial.audit.checklists import checklists, write_checklists
     from fiducial.audit.evidence import write_evidence
+    from fiducial.flows.checklists import checklist_facts
     from fiducial.records.files import write_text
     from fiducial.records.runs import RECORD, seal
     from fiducial.records.tables import CASES, CURVES, PREDICTIONS, write_table
@@ -136,7 +138,8 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     write_table(result.curves, out / "curves.parquet", CURVES)
     write_table(given.cases, out / "cases.parquet", CASES)
     write_table(_kept(given), out / "audited.parquet", PREDICTIONS)
-    names = ["evidence.json", "curves.parquet", "cases.parquet", "audited.parquet"]
+    write_checklists(checklists(result.evidence, checklist_facts(source, given)), out / "checklists.json")
+    names = ["evidence.json", "checklists.json", "curves.parquet", "cases.parquet", "audited.parquet"]
     had_pictures = (out / "pictures").exists()
     shutil.rmtree(out / "pictures", ignore_errors=True)
     if opened.pictures(out / "pictures", progress) or had_pictures:

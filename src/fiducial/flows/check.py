@@ -74,7 +74,7 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
         fingerprint=fingerprint,
         n_subjects=int(images["subject"].nunique()),
         n_images=len(images),
-        splits=_subjects_by_split(images),
+        splits=subjects_by_split(images),
         leaks=tuple(asdict(leak) for leak in leaks),
         on_leak=study.data.on_leak if study else "refuse",
         description=described(describe(cohort)),
@@ -103,7 +103,7 @@ def _study(source: Path) -> Study | None:
     raise StudyError("neither a folder nor a study file", where=str(source), legal="COHORT (a folder) or STUDY.toml")
 
 
-def _subjects_by_split(images: pd.DataFrame) -> dict[str, int]:
+def subjects_by_split(images: pd.DataFrame) -> dict[str, int]:
     """Subjects in each part, in the parts' order; images in no part are counted under ``(none)``."""
     from fiducial.records.tables import SPLITS
 

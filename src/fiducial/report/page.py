@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from fiducial import RESEARCH_USE
 from fiducial.records.chain import chain_of, json_rows
 from fiducial.records.files import write_text
-from fiducial.report import cases, marks, performance, provenance, rows, subgroups, summary, uncertainty, wording
+from fiducial.report import (
+    cases,
+    checklists,
+    marks,
+    performance,
+    provenance,
+    rows,
+    subgroups,
+    summary,
+    uncertainty,
+    wording,
+)
 from fiducial.report.blocks import Section
 from fiducial.report.given import IndexEntry, ReportInput
 from fiducial.report.rows import Row
@@ -64,6 +75,7 @@ def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Sect
         provenance.data(given, found),
         provenance.integrity(given, found),
         provenance.model_card(given, found),
+        checklists.section(given),
         provenance.evidence(found, digest),
         provenance.glossary(found),
     ]
