@@ -294,3 +294,71 @@ def test_a_demo_never_writes_over_a_folder_that_is_not_a_demo(tmp_path, capsys):
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert "the folder is not empty" in refusal(["demo", "--out", "mine"], capsys)
     assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
+# evidence that exists: keys, sign, verify, compare
+
+
+def test_signing_and_verifying_by_command(vendor, tmp_path, capsys, monkeypatch):
+    assert run(audited()) == 0
+    assert run(["keys", "--out", "keys"]) == 0
+    assert "not locked: FIDUCIAL_KEY_PASSPHRASE was not set" in " ".join(capsys.readouterr().out.split())
+    assert run(["verify", "audit", "--quiet"]) == 0
+    assert "unsigned" in capsys.readouterr().out
+    assert run(["verify", "audit", "--key", "keys/public.pem", "--quiet"]) == 2
+    assert "not proven" in capsys.readouterr().out
+    assert run(["sign", "audit", "--key", "keys/private.pem", "--name", "Dr. Ada [x]", "--quiet"]) == 0
+    assert "Signed by Dr. Ada [x] on" in capsys.readouterr().out
+    assert run(["verify", "audit", "--key", "keys/public.pem", "--quiet"]) == 0
+    assert "proven: nothing was changed" in capsys.readouterr().out
+    path = tmp_path / "audit" / "cases.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert run(["verify", "audit", "--key", "keys/public.pem", "--quiet", "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert (said["state"], said["sound"]) == ("not_proven", False)
+    assert said["changes"][0]["what"] == "cases.parquet"
+
+
+def test_a_passphrase_comes_from_the_environment_only(vendor, capsys, monkeypatch):
+    assert run(audited()) == 0
+    monkeypatch.setenv("FIDUCIAL_KEY_PASSPHRASE", "sesame")
+    assert run(["keys", "--out", "keys", "--json"]) == 0
+    assert "sesame" not in capsys.readouterr().out
+    assert run(["sign", "audit", "--key", "keys/private.pem", "--name", "Dr. Ada", "--quiet"]) == 0
+    monkeypatch.delenv("FIDUCIAL_KEY_PASSPHRASE")
+    message = refusal(["sign", "audit", "--key", "keys/private.pem", "--name", "Dr. Ada"], capsys)
+    assert "no passphrase was given" in message
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["sign", "audit", "--key", "absent.pem", "--name", "x"], "no such key file"),
+        (["sign", "audit", "--key", "vendor.csv", "--name", "x"], "not a private key"),
+        (["verify", "audit", "--key", "vendor.csv"], "not a public key"),
+        (["verify", "absent"], "no run.json"),
+        (["compare", "audit", "absent"], "no run.json"),
+        (["compare", "audit", "audit"], "both are one folder"),
+    ],
+)
+def test_refusals_of_signing_and_comparing(vendor, capsys, argv, message):
+    assert run(audited()) == 0
+    capsys.readouterr()
+    assert message in refusal(argv, capsys)
+
+
+def test_two_audits_are_compared_by_command(vendor, tmp_path, capsys):
+    import pandas as pd
+
+    assert run(audited()) == 0
+    frame = pd.read_csv("vendor.csv")
+    frame["value"] = 1 - frame["value"]
+    frame.to_csv("worse.csv", index=False)
+    assert run(["audit", "worse.csv", "--out", "other", "--replicates", "100", "--quiet"]) == 0
+    capsys.readouterr()
+    assert run(["compare", "audit", "other", "--out", "c", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "worse auc (malignant)" in " ".join(out.split())
+    assert (tmp_path / "c" / "compare.html").is_file()
+    assert run(["compare", "audit", "other", "--out", "c", "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_images"] > 100

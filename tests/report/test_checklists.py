@@ -53,8 +53,10 @@ def test_counts_come_first_and_rows_are_linked(make_classification: Make) -> Non
 def test_what_is_left_and_what_is_missing_is_said(make_classification: Make) -> None:
     answer = one(state="in_part", left="why these", missing=["sample_size|fact:data_name"])
     page = render(make_classification(checklists=[answer]))
-    assert "why these; not in this audit: sample size or data name" in page
-    assert "the whole item" in render(make_classification(checklists=[one(state="person", rows=[], checks=[])]))
+    assert "still needed: why these; not in this audit: sample size or data name" in page
+    page = render(make_classification(checklists=[one(state="person", rows=[], checks=[])]))
+    assert "A person must answer" in page
+    assert "still needed" not in page
 
 
 def test_facts_are_text_and_never_markup(make_classification: Make) -> None:

@@ -64,7 +64,7 @@ def _items(items: Sequence[Mapping[str, Any]]) -> Table:
                 Cell(_left(item, state)),
             ]
         )
-    columns = (Column("Item"), Column("What it asks"), Column("Answer"), Column("Filled from"), Column("A person adds"))
+    columns = (Column("Item"), Column("What it asks"), Column("Answer"), Column("Filled from"), Column("From a person"))
     return Table(columns, lines, kind="checks")
 
 
@@ -84,10 +84,11 @@ def _from_facts(item: Mapping[str, Any]) -> str:
 def _left(item: Mapping[str, Any], state: str) -> str:
     """What is for a person: what the item's rule leaves, and what this audit does not hold."""
     if state == "person":
-        return "the whole item"
+        return ""
     missing = [_need(str(need)) for need in item.get("missing", ())]
     parts = [str(item.get("left", "")), f"not in this audit: {', '.join(missing)}" if missing else ""]
-    return "; ".join(part for part in parts if part)
+    said = "; ".join(part for part in parts if part)
+    return f"still needed: {said}" if said else ""
 
 
 def _need(need: str) -> str:
