@@ -22,7 +22,7 @@ TABLES_LEAD = """\
 
 Every table is a Parquet file; CSV is read too. They are checked on read and on write, and an error names file, row and
 column. Text is never missing: empty text means *not said*. A column without a default is required.
-`evidence.json` holds the same columns as `{"schema": 1, "rows": [...]}`.
+`evidence.json` holds the same columns as `{"schema": 2, "rows": [...], "chain": {...}}`.
 """
 TYPES = {"integer": "N", "integer range": "N", "float range": "X", "text": "TEXT", "path": "PATH"}
 COMMANDS_LEAD = """\
@@ -30,8 +30,8 @@ COMMANDS_LEAD = """\
 
 <!-- Made by `make docs-tables` from fiducial/cli/commands.py: change it there. -->
 
-Exit codes: **0** done, whatever the verdict; **2** the input was refused, the command was misused, or `--require-pass`
-was not met; **1** a fault of ours, with the traceback in a file that the message names; **130** interrupted.
+Exit codes: **0** done, whatever the verdict; **2** the input was refused, the command was misused, `--require-pass`
+was not met or `verify` proved nothing; **1** a fault of ours, with the traceback in a file that the message names; **130** interrupted.
 
 Progress is drawn on stderr, results are printed on stdout. With `--json`, stdout holds one object, also for an error:
 `{"error": {"kind", "given", "where", "legal", "action"}}`.

@@ -109,7 +109,9 @@ def _verify_lines(result: Any, most: int = 20) -> list[str]:
 
     counts = f"{counted(result.n_files, 'file')}, {counted(result.n_evidence, 'evidence row')}"
     lines = [f"{_STATES[result.state]} ({counts})"]
-    lines += [f"  [red]{change.kind}[/] {safe(change.what)}: {safe(change.how)}" for change in result.changes[:most]]
+    for change in result.changes[:most]:
+        kind = "" if change.kind in ("row", "file", "signature") else f"{change.kind} "
+        lines.append(f"  [red]{kind}{safe(change.what)}[/]: {safe(change.how)}")
     if len(result.changes) > most:
         lines.append(f"  and {len(result.changes) - most} more changes (--json lists all)")
     for who in result.signatures:
