@@ -36,7 +36,7 @@ TESTED = ("auc", "dice")
 """Metrics that sites are judged by; calibration in groups is judged by the check of fairness, and only shown here."""
 REFERENCE = (
     "Debray et al., Statistical Methods in Medical Research 2019; Hartung and Knapp, Statistics in Medicine 2001; "
-    "Cochran, Biometrics 1954; Holm, Scandinavian Journal of Statistics 1979"
+    "Cochran, Biometrics 1954; Welch, Biometrika 1951; Holm, Scandinavian Journal of Statistics 1979"
 )
 
 
@@ -47,6 +47,7 @@ class _Site:
     group: str
     estimate: float
     variance: float
+    freedom: float
     n_subjects: int
     n_images: int
 
@@ -91,7 +92,7 @@ def _of_metric(given: AuditInput, column: ScoreColumn | CaseColumn, metric: str,
     rows += [_without(given, sites, site, metric, said) for site in sites] if len(sites) > 2 else []
     low, high = min(sites, key=lambda s: s.estimate), max(sites, key=lambda s: s.estimate)
     reason = f"{low.group} {_shown(low.estimate, metric):.3f}, {high.group} {_shown(high.estimate, metric):.3f}"
-    method = f"I2 from Cochran's Q {pooled.q:.1f} on {pooled.n_sites - 1} degrees of freedom{_scale(metric)}"
+    method = f"I2 from Cochran's Q {pooled.q:.1f} of {pooled.n_sites} sites, p by Welch's test{_scale(metric)}"
     own |= {"value": pooled.i_squared, "p": pooled.p, "reason": reason, "method": method}
     return CheckResult(rows, _forest(column, metric, rows)), evidence_row(given, CHECK, metric, **own)
 
@@ -109,36 +110,35 @@ def _at_site(given: AuditInput, column: ScoreColumn | CaseColumn, metric: str, g
     else:
         interval = score_interval(metric, column, None, given.settings)
     row = evidence_row(given, CHECK, metric, interval, reason=reason_text(interval), **said)
-    estimate, variance = _on_scale(column, metric, interval)
+    estimate, variance, freedom = _on_scale(column, metric, interval)
     if not (math.isfinite(estimate) and variance > 0):
         return row, None
-    return row, _Site(group, estimate, variance, interval.n_subjects, interval.n_images)
+    return row, _Site(group, estimate, variance, freedom, interval.n_subjects, interval.n_images)
 
 
-def _on_scale(column: ScoreColumn | CaseColumn, metric: str, interval: Interval) -> tuple[float, float]:
-    """Estimate and sampling variance on the scale of pooling; a perfect AUC is drawn in by half a pair."""
+def _on_scale(column: ScoreColumn | CaseColumn, metric: str, interval: Interval) -> tuple[float, float, float]:
+    """Estimate, sampling variance on the scale of pooling and its freedom; a perfect AUC is drawn in by half a pair."""
     from fiducial.maths.intervals import student_quantile
 
     if metric == "auc" and isinstance(column, ScoreColumn):
         from fiducial.maths.delong import delong
 
         found = delong(column.truth, column.score, subject=column.subject)
-        area, variance, k = found.auc, found.variance, max(1, found.n_pairs)
+        area, variance, k, freedom = found.auc, found.variance, max(1, found.n_pairs), found.degrees_of_freedom
         if not (0 < area < 1 and variance > 0):
             area = (area * k + 0.5) / (k + 1)
-            variance = area * (1 - area) / k
-        return math.log(area / (1 - area)), variance / (area * (1 - area)) ** 2
-    freedom = max(1, interval.n_subjects - 1)
-    error = (interval.high - interval.low) / (2 * student_quantile(interval.level, freedom))
-    return interval.value, error**2
+            variance, freedom = area * (1 - area) / k, k - 1.0
+        return math.log(area / (1 - area)), variance / (area * (1 - area)) ** 2, freedom
+    error = (interval.high - interval.low) / (2 * student_quantile(interval.level, max(1, interval.n_subjects - 1)))
+    return interval.value, error**2, max(1.0, _smaller(column) - 1.0)
 
 
 def _pooled(given: AuditInput, sites: list[_Site]) -> RandomEffects:
     from fiducial.maths.heterogeneity import random_effects
 
-    return random_effects(
-        [site.estimate for site in sites], [site.variance for site in sites], level=given.settings.level
-    )
+    parts = ([getattr(site, name) for site in sites] for name in ("estimate", "variance", "freedom"))
+    estimate, variance, freedom = parts
+    return random_effects(estimate, variance, freedom=freedom, level=given.settings.level)
 
 
 def _pooled_rows(given: AuditInput, pooled: RandomEffects, metric: str, said: dict[str, Any]) -> list[Row]:

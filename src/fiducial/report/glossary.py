@@ -93,6 +93,33 @@ TERMS: dict[str, tuple[str, str]] = {
         "Deferral",
         "The share of cases that must go to a person so that the error of the others stays below a stated bound.",
     ),
+    "net_benefit": (
+        "Net benefit and decision curve",
+        "True positives among all patients, less the false alarms at the price that the threshold names: who acts at a "
+        "risk of 10 % accepts nine false alarms for one found patient. A model is of use at a threshold if its net "
+        "benefit lies above those of acting on everybody and on nobody.",
+    ),
+    "likelihood_ratio_positive": (
+        "Likelihood ratios",
+        "How a call changes the odds of disease: a positive call multiplies them by LR+, a negative one by LR−. They "
+        "do not depend on how common the disease is; 10 and 0.1 change a diagnosis, 2 and 0.5 hardly do. The "
+        "diagnostic odds ratio is LR+ divided by LR−.",
+    ),
+    "noise_rate": (
+        "Wrong truths",
+        "The share of reference answers that the model contradicts with more confidence than it can have by chance. "
+        "The named cases are suspects: a person must look whether the reference or the model is wrong.",
+    ),
+    "cohen_kappa": (
+        "Kappa and alpha",
+        "Agreement of raters beyond what chance would give: 0 is chance, 1 is full agreement. Cohen’s is for a pair, "
+        "Fleiss’ and Krippendorff’s for many; all are low where nearly all answers are alike.",
+    ),
+    "excess_disagreement": (
+        "Excess disagreement",
+        "How much more often a rater differs from another one than those others differ among themselves, on the same "
+        "images. It does not say who is right.",
+    ),
     "gap": (
         "Gap between groups",
         "The largest difference of a figure between groups of patients (for example by sex or hospital), counting "
@@ -109,6 +136,12 @@ _OWNERS = {
     "npv": "ppv",
     "calibration_intercept": "calibration_slope",
     "calibration_in_the_large": "calibration_slope",
+    "likelihood_ratio_negative": "likelihood_ratio_positive",
+    "diagnostic_odds_ratio": "likelihood_ratio_positive",
+    "fleiss_kappa": "cohen_kappa",
+    "krippendorff_alpha": "cohen_kappa",
+    "weighted_kappa": "cohen_kappa",
+    "self_confidence": "noise_rate",
     "set_size": "coverage",
     "excess_aurc": "aurc",
     "kept_error": "deferral_rate",
