@@ -120,14 +120,15 @@ def test_overconfidence_is_found_and_mended_by_the_map() -> None:
     frame["split"] = ["calibration" if n % 2 else "test" for n in number]
     rows = audit(vendor_input(frame, settings=AuditSettings(n_replicates=300))).evidence
     test = rows[(rows["split"] == "test") & (rows["metric"] == "calibration_slope")]
-    before, after = (test[test["condition"] == name].iloc[0] for name in ("clean", "recalibrated"))
+    test = test[test["group"] == "all"]
+    before, after = (test[test["condition"] == name].iloc[0] for name in ("clean", "recalibrated:logistic"))
     assert before["low"] < truth.calibration_slope < before["high"]
     assert after["low"] < 1 < after["high"]
     verdict = rows[(rows["check"] == "calibration") & (rows["statistic"] == "test")].iloc[0]
     assert verdict["verdict"] == "finding"
     assert verdict["reason"].startswith("calibration slope 0.3")
     brier = rows[(rows["metric"] == "brier") & (rows["split"] == "test")].groupby("condition")["value"].first()
-    assert brier["recalibrated"] < brier["clean"]
+    assert brier["recalibrated:logistic"] < brier["clean"]
 
 
 def test_a_shifted_test_part_moves_the_operating_point(clean: AuditInput) -> None:

@@ -35,14 +35,20 @@ def conformal_half(calibration: ScoreColumn) -> ScoreColumn | None:
 
 
 def second_half(subject: NDArray[np.object_], truth: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows [n] belong to the second half.
+    """Which rows [n] belong to the second half: `folds_of` in two."""
+    return np.asarray(folds_of(subject, truth, 2) == 1)
 
-    Patients with and without an event are halved each by themselves, in the order of the SHA-256 of their ids, every
-    other one going to the second half; so both halves hold events where there are two patients with one.
+
+def folds_of(subject: NDArray[np.object_], truth: NDArray[np.bool_], n_folds: int) -> NDArray[np.int64]:
+    """The fold, 0 ... n_folds - 1, of each row [n]; all rows of a patient are in one.
+
+    Patients with and without an event are dealt out each by themselves, in the order of the SHA-256 of their ids, so
+    every fold holds events where there are as many patients with one.
     """
     with_event = set(map(str, subject[truth]))
-    second: set[str] = set()
+    fold: dict[str, int] = {}
     for has_event in (False, True):
         names = {name for name in map(str, subject) if (name in with_event) is has_event}
-        second |= set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[1::2])
-    return np.array([str(name) in second for name in subject], dtype=bool)
+        ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+        fold |= {name: place % n_folds for place, name in enumerate(ordered)}
+    return np.array([fold[str(name)] for name in subject], dtype=np.int64)

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from fiducial.maths.intervals import Interval
 
 CHECK = "subgroups"
-SCORE_METRICS = ("auc", "sensitivity", "specificity", "brier", "calibration_in_the_large")
+SCORE_METRICS = ("auc", "sensitivity", "specificity", "brier")
 TESTED = ("auc", "sensitivity", "specificity")
-"""Metrics whose gap is tested. Brier score and calibration differ with prevalence alone, so they are shown only."""
+"""Metrics whose gap is tested. The Brier score differs with prevalence alone; calibration has a check of its own."""
 MASK_METRICS = ("dice", "nsd", "hd95")
 GAP_REFERENCE = "Westfall and Young, Resampling-Based Multiple Testing 1993; Mandel and Betensky, CSDA 2008"
 
@@ -109,8 +109,7 @@ def _replicates(
 
         statistics[column.metric] = mean_of(column.value)
     else:
-        bootstrapped = [metric for metric in metrics if metric != "calibration_in_the_large"]
-        statistics = {metric: statistic_of(metric, column, threshold.value) for metric in bootstrapped}
+        statistics = {metric: statistic_of(metric, column, threshold.value) for metric in metrics}
     return replicates(statistics, column.subject, masks, given.settings) if masks and statistics else None
 
 
@@ -128,7 +127,7 @@ def _of_attribute(given: AuditInput, part: _Part, attribute: str, metric: str) -
             continue
         large[group] = interval
         rows.append(evidence_row(given, CHECK, metric, interval, reason=reason_text(interval), **said))
-    if metric == "calibration_in_the_large" or part.found is None:
+    if part.found is None:
         return rows, None
     interval = gap(part.found, metric, list(large), given.settings, large)
     said = {**_said(part.column), "group": attribute, "statistic": "gap", "reference": GAP_REFERENCE}

@@ -280,7 +280,7 @@ class MapDifference:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Part:
     """Truth [n], probabilities [n] and subjects [n] of one part."""
 
     truth: Bools
@@ -288,7 +288,7 @@ class Labelled:
     subject: NDArray[np.generic]
 
 
-def map_difference(first: Labelled, second: Labelled, *, level: float = 0.95) -> MapDifference:
+def map_difference(first: Part, second: Part, *, level: float = 0.95) -> MapDifference:
     """Whether two parts, without common subjects, need the same logistic map.
 
     Each part's map is fitted with its sandwich covariance, clustered by subject; the two differences are compared by
