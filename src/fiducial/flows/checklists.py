@@ -150,7 +150,8 @@ def _characteristics(given: AuditInput) -> str:
     rows = given.attributes
     if "image" not in rows.columns or "subject" not in rows.columns or not len(rows):
         return ""
-    names = [name for name in given.settings.attributes if name in rows.columns]
+    stated = given.settings.attributes or (given.study.data.attributes if given.study is not None else ())
+    names = [name for name in stated if name in rows.columns]
     if not names:
         return ""
     texts = []
