@@ -21,6 +21,8 @@ from fiducial.audit.leakage import check_leakage
 from fiducial.audit.missingness import check_missingness
 from fiducial.audit.openings import check_openings
 from fiducial.audit.operating_points import check_operating_points
+from fiducial.audit.out_of_distribution import check_out_of_distribution
+from fiducial.audit.predicted_quality import check_predicted_quality
 from fiducial.audit.recalibration import check_recalibration
 from fiducial.audit.sample_size import check_sample_size
 from fiducial.audit.score_distribution import check_score_distribution
@@ -45,6 +47,8 @@ CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
     "temporal": check_temporal,
     "conformal": check_conformal,
     "selective": check_selective,
+    "out_of_distribution": check_out_of_distribution,
+    "predicted_quality": check_predicted_quality,
     "leakage": check_leakage,
     "duplicates": check_duplicates,
     "label_noise": check_label_noise,

@@ -23,7 +23,7 @@ CALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the
 N_BINS = 10
 PUSHED_UP = ("ece", "ece_adaptive", "brier_reliability")
 """Sums of absolute or squared values: chance, and then resampling, pushes them upwards."""
-SIGNED = ("volume_difference_ml", "brier_resolution")
+SIGNED = ("volume_difference_ml", "brier_resolution", "correlation")
 UNBOUNDED = ("hd95", "masd", "log_loss")
 
 
