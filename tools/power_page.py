@@ -60,7 +60,7 @@ def write(cache: Cache) -> None:
     import power
 
     seeds = ", ".join(f"n = {n:,}: {number}" for n, number in power.SEEDS.items())
-    text = LEAD.format(seeds=seeds, replicates=power.REPLICATES) + power_table(cache)
+    text = LEAD.format(seeds=seeds, replicates=max(power.REPLICATES.values())) + power_table(cache)
     text += CLEAN.format(most=power.MOST_FALSE_ALARMS) + clean_table(cache)
     if COVERAGE.is_file():
         text += COVERED.format(draws="1,000") + coverage_table(json.loads(COVERAGE.read_text())["cells"])
