@@ -49,13 +49,33 @@ TERMS: dict[str, tuple[str, str]] = {
         "Calibration slope and intercept",
         "How the scores relate to observed frequencies. Slope 1 and intercept 0 are ideal. A slope below 1 means that "
         "scores are too extreme; a positive intercept means that risk is underestimated overall. Calibration in "
-        "the large is that same overall error alone, with the slope held at 1. Recalibrated: after a correction that "
-        "was learnt on the calibration part.",
+        "the large is that same overall error alone, with the slope held at 1.",
     ),
-    "ece": ("Calibration error (ECE)", "The average distance between predicted probability and observed frequency."),
+    "ece": (
+        "Calibration error (ECE)",
+        "The average distance between predicted probability and observed frequency, over ten ranges of the score: of "
+        "equal width, or holding equally many cases. Chance alone makes it larger in few patients.",
+    ),
     "brier": (
-        "Brier score",
-        "The mean squared difference between predicted probability and outcome. 0 is perfect; lower is better.",
+        "Brier score and log loss",
+        "The mean squared difference between predicted probability and outcome. 0 is perfect; lower is better. It is "
+        "reliability (how far probabilities are off) minus resolution (how well they tell patients apart) plus "
+        "uncertainty (how open the question is). Log loss punishes confident errors harder.",
+    ),
+    "map": (
+        "Maps of recalibration",
+        "A correction of the scores that is learnt on one half of the calibration part. Temperature: one number that "
+        "makes all scores more or less extreme. Logistic: a slope and a shift. Isotonic: any rising staircase. "
+        "Venn–Abers: a staircase for each answer that the new case could have, which gives a range.",
+    ),
+    "ood_auroc": (
+        "Foreignness",
+        "How well a score tells images of the test part from images of the calibration part: 0.5 means that both are "
+        "alike, 1 that every test image looks foreign. Foreign is not wrong, but nobody has checked there.",
+    ),
+    "predicted_quality": (
+        "Predicted Dice",
+        "What the model expects its Dice to be, without a reference. Bias above 0 means that it flatters itself.",
     ),
     "dice": (
         "Dice coefficient",
@@ -142,6 +162,20 @@ _OWNERS = {
     "krippendorff_alpha": "cohen_kappa",
     "weighted_kappa": "cohen_kappa",
     "self_confidence": "noise_rate",
+    "ece_adaptive": "ece",
+    "log_loss": "brier",
+    "brier_reliability": "brier",
+    "brier_resolution": "brier",
+    "brier_uncertainty": "brier",
+    "best_map": "map",
+    "map_temperature": "map",
+    "map_slope": "map",
+    "map_intercept": "map",
+    "map_log_odds": "map",
+    "venn_abers_width": "map",
+    "correlation": "predicted_quality",
+    "bias": "predicted_quality",
+    "mae": "predicted_quality",
     "set_size": "coverage",
     "excess_aurc": "aurc",
     "kept_error": "deferral_rate",

@@ -12,6 +12,7 @@ from fiducial import RESEARCH_USE
 from fiducial.records.chain import chain_of, json_rows
 from fiducial.records.files import write_text
 from fiducial.report import (
+    calibration,
     cases,
     checklists,
     decisions,
@@ -19,6 +20,7 @@ from fiducial.report import (
     performance,
     provenance,
     quality,
+    robustness,
     rows,
     subgroups,
     summary,
@@ -67,13 +69,15 @@ def sections(given: ReportInput, found: Sequence[Row], digest: str) -> list[Sect
     candidates = [
         summary.section(given, found),
         performance.discrimination(given, found),
-        performance.calibration(given, found),
+        calibration.section(given, found),
         performance.operating_point(given, found),
         decisions.section(given, found),
         cases.distribution(given, found),
         subgroups.section(given, found),
         decisions.sites_and_time(given, found),
         uncertainty.section(given, found),
+        robustness.unfamiliar(given, found),
+        robustness.predicted_quality(given, found),
         quality.section(given, found),
         cases.pictures(given),
         cases.training(given),

@@ -1,4 +1,4 @@
-"""Sections on performance: discrimination, calibration, operating point, subgroups, cases."""
+"""Sections on performance: discrimination and operating point, and pieces that other sections share."""
 
 from __future__ import annotations
 
@@ -80,15 +80,15 @@ def discrimination(given: ReportInput, found: Sequence[Row]) -> Section | None:
             points=_points(found, name),
             labels=labels,
         )
-        text = f"{_named('ROC curve', name)}. Open marks: the operating point on each part."
+        text = f"{named('ROC curve', name)}. Open marks: the operating point on each part."
         drawings.append(Drawing(drawing.svg, text, drawing.title))
     tables: list[Block] = [metric_table(aucs)] if aucs else []
-    blocks = _figures_with(drawings, tables, otherwise="No ROC curve was stored.")
+    blocks = figures_with(drawings, tables, otherwise="No ROC curve was stored.")
     lead = "How well the score separates patients with the finding from those without, at every possible threshold."
     return Section("discrimination", "Discrimination", blocks, lead)
 
 
-def _figures_with(drawings: Sequence[Drawing], tables: Sequence[Block], *, otherwise: str = "") -> list[Block]:
+def figures_with(drawings: Sequence[Drawing], tables: Sequence[Block], *, otherwise: str = "") -> list[Block]:
     """One figure stands beside its tables; several stand beside each other, above them; none is explained."""
     if len(drawings) == 1:
         return [Beside(drawings[0], tables)]
@@ -97,7 +97,8 @@ def _figures_with(drawings: Sequence[Drawing], tables: Sequence[Block], *, other
     return [*([Text(otherwise, "missing")] if otherwise else []), *tables]
 
 
-def _named(text: str, target: str) -> str:
+def named(text: str, target: str) -> str:
+    """A caption with the target, where it has one."""
     return f"{text}, {target}" if target else text
 
 
@@ -116,43 +117,7 @@ def _points(found: Sequence[Row], target: str) -> list[dict[str, Any]]:
     return points
 
 
-def calibration(given: ReportInput, found: Sequence[Row]) -> Section | None:
-    """Reliability diagrams with histograms, slope, intercept, ECE, Brier."""
-    figures = rows.whole(found, rows.CALIBRATION, splits=("test", "", "calibration"))
-    figures += rows.whole(found, rows.CALIBRATION, condition=rows.RECALIBRATED)
-    names = curve_targets(given.curves, "reliability")
-    if not figures and not names:
-        return None
-    drawings = []
-    for place, name in enumerate(names):
-        drawing = scores.reliability(
-            _reliability_rows(given.curves, name),
-            curve_rows(given.curves, "histogram", name),
-            prefix=f"rel{place}",
-            target=name,
-        )
-        text = (
-            f"{_named('Reliability', name)}. Points on the diagonal mean that a score of 0.3 is followed by the "
-            "finding in 30 % of patients. Below: how many cases have each score."
-        )
-        drawings.append(Drawing(drawing.svg, text, drawing.title))
-    tables: list[Block] = [_by_part(figures)] if figures else []
-    blocks = _figures_with(drawings, tables, otherwise="No reliability curve was stored.")
-    lead = "Whether the scores can be read as probabilities, and whether they still can on new patients."
-    return Section("calibration", "Calibration", blocks, lead)
-
-
-def _reliability_rows(curves: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The points of each part, and of the audited part after recalibration as a series of its own."""
-    import pandas as pd
-
-    after = curve_rows(curves, "reliability", target, condition=rows.RECALIBRATED)
-    after = after.assign(series=[f"{part} part, recalibrated" if part else "recalibrated" for part in after["series"]])
-    plain = curve_rows(curves, "reliability", target)
-    return pd.concat([plain, after]) if len(after) else plain
-
-
-def _by_part(found: Sequence[Row]) -> Table:
+def by_part(found: Sequence[Row]) -> Table:
     """Figures with one column a part, so that a shift between the parts is seen in one line."""
     parts = [part for part in _PARTS if any(_part(row) == part for row in found)]
     keys = dict.fromkeys((wording.target_text(r), str(r["metric"])) for r in found)
@@ -176,8 +141,6 @@ _PARTS = {
     ("calibration", "clean"): "Calibration part",
     ("test", "clean"): "Test part",
     ("", "clean"): "All",
-    ("test", rows.RECALIBRATED): "Test part, recalibrated",
-    ("", rows.RECALIBRATED): "All, recalibrated",
 }
 
 
@@ -238,10 +201,10 @@ def operating_point(given: ReportInput, found: Sequence[Row]) -> Section | None:
             drawing = scores.shift(shown, prefix=f"op{place}", target=target, sizes=sizes)
             drawings.append(
                 Drawing(
-                    drawing.svg, f"{_named('Operating point', target)}: value and interval on each part.", drawing.title
+                    drawing.svg, f"{named('Operating point', target)}: value and interval on each part.", drawing.title
                 )
             )
-    blocks += _figures_with(drawings, [_by_part(figures)])
+    blocks += figures_with(drawings, [by_part(figures)])
     rule = given.study.operating_point if given.study is not None else None
     lead = "What happens at the threshold that will be used."
     if has_calibration:

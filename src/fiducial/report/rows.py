@@ -15,12 +15,21 @@ Row = Mapping[str, Any]
 ACCEPTANCE = "acceptance"
 AUDITED = ("test", "")
 OPERATING = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "balanced_accuracy")
-CALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large", "ece", "brier")
-RECALIBRATED = "recalibrated"
+CALIBRATION = (
+    "calibration_slope",
+    "calibration_intercept",
+    "calibration_in_the_large",
+    "ece",
+    "ece_adaptive",
+    "brier",
+    "log_loss",
+)
+RECALIBRATED = "recalibrated:"
+"""Conditions of figures after a map begin with this; the map's name follows."""
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
 _DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
-_APART = ("conformal",)
+_APART = ("conformal", "out_of_distribution")
 """Checks whose groups are drawn in a section of their own."""
 # The checks whose figures rest on the audited cases alone (others compare parts and count all of them).
 _SIZED = ("accuracy", "calibration", "operating_point")

@@ -214,3 +214,31 @@ def shift(rows: Sequence[Mapping[str, Any]], *, prefix: str, target: str, sizes:
         title = f"Operating point: {target}"
         svg = to_svg(figure, prefix=prefix, title=title)
     return Drawing(svg, "", title)
+
+
+def maps(curves: pd.DataFrame, *, prefix: str, target: str, names: Mapping[str, str]) -> Drawing:
+    """What each map of recalibration makes of a score; a band where a map gives a range.
+
+    Args:
+        curves: rows of the Curves table of one target; x the score before, y after, low and high the range, one
+            ``condition`` a map.
+        prefix: makes the SVG's ids unique.
+        target: for the title.
+        names: label of each condition.
+    """
+    with styled():
+        figure, (axes,) = new_figure(4.3)
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)), label="no map")
+        for place, (condition, rows) in enumerate(curves.groupby("condition", sort=False)):
+            look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+            rows = rows.sort_values("x")  # noqa: PLW2901
+            banded = rows.dropna(subset=["low", "high"])
+            if len(banded):
+                axes.fill_between(banded["x"], banded["low"], banded["high"], color=look["color"], alpha=0.22, lw=0)
+            label = names.get(str(condition), str(condition)).lower()
+            axes.plot(rows["x"], rows["y"], color=look["color"], linestyle=look["linestyle"], label=label)
+        _unit_axes(axes, "Score before", "Score after")
+        axes.legend(loc="upper left", handlelength=2.8, borderaxespad=0.4)
+        title = f"Maps of recalibration: {target}"
+        svg = to_svg(figure, prefix=prefix, title=title)
+    return Drawing(svg, "", title)
