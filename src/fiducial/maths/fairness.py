@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,13 +27,15 @@ from fiducial.maths.intervals import Interval
 class GroupTest:
     """One group against the rest: the two values, the standardised score and the two-sided p value.
 
-    ``p`` is NaN where nobody is inside or nobody outside, and 1 where all values are alike.
+    ``p`` is NaN where nobody is inside or nobody outside, and 1 where all values are alike. ``parts`` [n] are the rows'
+    parts in the score, for `multiplicity.jointly_adjusted`.
     """
 
     inside: float
     rest: float
     score: float
     p: float
+    parts: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def group_test(
             variance += float((h[rows] ** 2).sum() * (e[rows] ** 2).sum()) / (n - 1)
             third += n * float((h[rows] ** 3).sum() * (e[rows] ** 3).sum()) / ((n - 1) * (n - 2))
     z, p = _judged(h, e, variance, third, codes, n_subjects)
-    return GroupTest(float(values[member].mean()), float(values[~member].mean()), z, p)
+    return GroupTest(float(values[member].mean()), float(values[~member].mean()), z, p, h * e)
 
 
 def pooled_calibration(truth: ArrayLike, score: ArrayLike, *, subject: ArrayLike | None = None) -> PooledCalibration:
@@ -129,7 +131,8 @@ def calibration_test(pooled: PooledCalibration, inside: ArrayLike, *, slope: boo
     variance = float((h**2 * weight).sum())
     third = float((h**3 * weight * (1 - 2 * pooled.chance)).sum())
     z, p = _judged(h, pooled.residual, variance, third, pooled.codes, pooled.n_subjects)
-    return GroupTest(_one_step(pooled, member, slope=slope), _one_step(pooled, ~member, slope=slope), z, p)
+    inner, outer = (_one_step(pooled, rows, slope=slope) for rows in (member, ~member))
+    return GroupTest(inner, outer, z, p, h * pooled.residual)
 
 
 def outranking(truth: ArrayLike, score: ArrayLike) -> Floats:
