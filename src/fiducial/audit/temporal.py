@@ -24,17 +24,16 @@ from fiducial.audit.masks import CaseColumn, case_columns, location
 from fiducial.audit.measure import nothing, reason_text, score_interval
 from fiducial.audit.scores import ScoreColumn, audited_columns
 from fiducial.audit.thresholds import threshold_of
+from fiducial.audit.vendor import TIMES
 
 if TYPE_CHECKING:
     from fiducial.maths.intervals import Interval
 
 CHECK = "temporal"
-COLUMNS = ("acquired", "month")
-"""Attribute columns that hold a time, the first that is there."""
 METRICS = ("auc", "sensitivity", "specificity")
 QUARTER = 3.0
 MOST_BINS = 8
-REFERENCE = "Bell and McCaffrey, Survey Methodology 2002; Dodd and Pepe, JASA 2003; Holm, Scandinavian Journal of Statistics 1979"
+REFERENCE = "Bell and McCaffrey, Survey Methodology 2002; Dodd and Pepe, JASA 2003; Holm, Scand J Statist 1979"
 _DATE = re.compile(r"^(\d{4})-?(\d{2})(?:-?(\d{2}))?")
 
 
@@ -50,7 +49,7 @@ class _Timed:
 
 def check_temporal(given: AuditInput) -> CheckResult:
     """Figures by time, their trends, and a verdict per target; nothing where the tables hold no time."""
-    name = next((name for name in COLUMNS if name in given.attributes.columns), "")
+    name = next((name for name in TIMES if name in given.attributes.columns), "")
     if not name:
         return CheckResult()
     months, dates = _months(given, name)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fiducial.study import Study
 
 _NEEDED = ("image", "target", "value", "truth")
+TIMES = ("acquired", "month")
+"""Columns that say when, the first that is there: they order images and divide nobody."""
 _MOST_VALUES = 20
 """A numeric attribute with more distinct values than this is no group; it needs bands."""
 
@@ -175,12 +177,12 @@ def _check_truth(frame: pd.DataFrame, where: str) -> None:
 
 
 def _groupable(rows: pd.DataFrame, bands: Mapping[str, Any]) -> tuple[str, ...]:
-    """Columns that can group images: text or numbers of few values; banded columns by their band."""
+    """Columns that can group images: text or numbers of few values; banded columns by their band; no times."""
     from pandas.api.types import is_numeric_dtype
 
     names = []
     for name in rows.columns:
-        if name in ("image", "subject", "split"):
+        if name in ("image", "subject", "split", *TIMES):
             continue
         if name in bands:
             names.append(f"{name}_band")

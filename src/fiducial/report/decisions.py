@@ -77,10 +77,15 @@ def _in_words(own: Sequence[Row], name: str) -> list[Block]:
     if here is None or wording.is_missing(here["value"]):
         return []
     threshold, per_100 = float(here["threshold"]), 100 * float(here["value"])
+    odds = threshold / (1 - threshold)
+    price = (
+        f"one missed patient weighs as much as {wording.number(1 / odds, 0 if odds < 0.2 else 1)} false alarms"
+        if odds < 1
+        else f"one false alarm weighs as much as {wording.number(odds, 0 if odds > 5 else 1)} missed patients"
+    )
     text = (
-        f"At the threshold {wording.number(threshold)} one false alarm weighs as much as "
-        f"{wording.number(threshold / (1 - threshold), 2)} found patients. Acting on the model is then worth as much "
-        f"as finding {wording.number(per_100, 1)} of every 100 patients without a false alarm"
+        f"At the threshold {wording.number(threshold)} {price}. Acting on the model is then worth as much as finding "
+        f"{wording.number(per_100, 1)} of every 100 patients without a false alarm"
     )
     everyone = next((row for row in mine if row["statistic"] == "over_all"), None)
     if everyone is not None and not wording.is_missing(everyone["value"]):
