@@ -44,6 +44,14 @@ HOW = {
 }
 
 
+WORDS = {
+    "mahalanobis": "Mahalanobis distance",
+    "knn": "nearest neighbours",
+    "discriminant": "discriminant",
+    "energy": "energy",
+}
+
+
 @dataclass(frozen=True)
 class Judged:
     """One score of foreignness on images of both parts: ``foreign`` bool [n] says which are of the audited part."""
@@ -221,10 +229,12 @@ def _verdict(given: AuditInput, judged: list[Judged], areas: list[Row], groups: 
         return evidence_row(given, CHECK, METRIC, verdict="not_possible", reason=why, method="none", **said)
     worst = min(known, key=lambda row: row["p"])
     off = [row for row in known if row["p_adjusted"] < 1 - given.settings.level]
-    reason = "the audited part lies where the calibration part lies, as far as these scores tell"
+    part = judged[0].reference
+    reason = f"the audited images lie where the {part} images lie, as far as these scores tell"
     if off:
-        named = ", ".join(f"{row['item']} {row['value']:.2f}" for row in off)
-        reason = f"the audited part lies elsewhere: area {named} instead of 0.5{_most_foreign_group(groups)}"
+        named = ", ".join(f"{row['value']:.2f} by {WORDS[row['item']]}" for row in off)
+        reason = f"the audited images lie elsewhere than the {part} images: area {named}, instead of 0.5"
+        reason += _most_foreign_group(groups)
     kept = {key: worst[key] for key in ("item", "value", "low", "high", "n_subjects", "n_images", "n_events", "p")}
     method = f"area above 1/2, one-sided; smallest p of {len(known)} scores, adjusted by Holm"
     said |= kept | {"p_adjusted": worst["p_adjusted"], "reason": reason, "method": method}

@@ -24,11 +24,11 @@ from fiducial.report.said import verdict_table
 CHECKS = ("calibration", "recalibration")
 PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty")
 MAPS = {
-    "clean": "No map",
-    "recalibrated:temperature": "Temperature",
-    "recalibrated:logistic": "Logistic",
+    "clean": "no map",
+    "recalibrated:temperature": "temperature",
+    "recalibrated:logistic": "logistic",
     "recalibrated:venn_abers": "Venn–Abers",
-    "recalibrated:isotonic": "Isotonic",
+    "recalibrated:isotonic": "isotonic",
 }
 _AFTER = ("calibration_slope", "calibration_in_the_large", "ece", "brier", "log_loss")
 
@@ -67,7 +67,7 @@ def _reliability(given: ReportInput, name: str, chosen: str, place: int) -> Draw
     if chosen != "clean":
         mapped = curve_rows(given.curves, "reliability", name, condition=chosen)
         after = MAPS.get(chosen, chosen)
-        labels = [f"{part} part, {after.lower()}" if part else after.lower() for part in mapped["series"]]
+        labels = [f"{part} part, {after}" if part else after for part in mapped["series"]]
         points = pd.concat([points, mapped.assign(series=labels)])
     histogram = curve_rows(given.curves, "histogram", name)
     drawing = scores.reliability(points, histogram, prefix=f"rel{place}", target=name)
@@ -107,7 +107,7 @@ def _sentence(choice: Row) -> str:
 
 
 def _map_table(found: Sequence[Row], choice: Row) -> Table:
-    """One line for each map (and class): its cross-validated Brier score, and the audited part after it."""
+    """One line for each map (and class): its cross-validated log loss, and the audited part after it."""
     crossed = {
         str(row["condition"]): row
         for row in found
@@ -121,9 +121,13 @@ def _map_table(found: Sequence[Row], choice: Row) -> Table:
             own = {str(row["metric"]): row for row in mine if row["item"] == item}
             items.append(item)
             best = condition == choice["condition"]
-            line = [Cell(label, "chosen" if best else "", strong=best), Cell(item), _figure(crossed.get(condition))]
+            line = [
+                Cell(label[:1].upper() + label[1:], "chosen" if best else "", strong=best),
+                Cell(item),
+                _figure(crossed.get(condition)),
+            ]
             lines.append([*line, *(_figure(own.get(metric)) for metric in _AFTER)])
-    columns = [Column("Map"), Column("Class"), Column("Cross-validated Brier", numeric=True)]
+    columns = [Column("Map"), Column("Class"), Column("Cross-validated log loss", numeric=True)]
     columns += [Column(f"{wording.metric(name).label} after", numeric=True) for name in _AFTER]
     if not any(items):
         columns.pop(1)

@@ -42,7 +42,7 @@ METRICS: dict[str, Metric] = {
     "brier_reliability": Metric("Brier score: reliability", "reliability part of the Brier score", 4),
     "brier_resolution": Metric("Brier score: resolution", "resolution part of the Brier score", 4),
     "brier_uncertainty": Metric("Brier score: uncertainty", "uncertainty part of the Brier score", 4),
-    "best_map": Metric("Best map, by cross-validated Brier score", "best map"),
+    "best_map": Metric("Best map, by cross-validated log loss", "best map", bounds=None),
     "map_temperature": Metric("Temperature", "temperature of the map", 2, bounds=None),
     "map_slope": Metric("Slope of the map", "slope of the map", 2, bounds=None),
     "map_intercept": Metric("Intercept of the map", "intercept of the map", 2, bounds=None),

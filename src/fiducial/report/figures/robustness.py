@@ -32,7 +32,7 @@ def shares(curves: pd.DataFrame, *, prefix: str, title: str, xlabel: str) -> Dra
             axes.step(rows["x"], rows["y"], where="mid", color=look["color"], linestyle=look["linestyle"], label=label)
             if part != "calibration":
                 axes.fill_between(rows["x"], rows["y"], step="mid", color=look["color"], alpha=0.15, lw=0)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.3 * max(float(curves["y"].max()), 1e-6))  # room for the legend
         axes.yaxis.set_major_formatter(lambda share, _: wording.percent(round(share, 4)))
         axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
@@ -60,7 +60,7 @@ def agreement(points: pd.DataFrame, *, prefix: str, title: str) -> Drawing:
         label = f"images (n = {wording.count(n)})"
         if len(points) < n:
             label = f"{wording.count(len(points))} of {wording.count(n)} images"
-        faint = max(0.15, min(0.7, 60 / len(points)))
+        faint = max(0.2, min(0.75, 120 / len(points)))
         axes.plot(
             points["x"], points["y"], "o", markersize=3.6, color=DARK, alpha=faint, markeredgewidth=0, label=label
         )

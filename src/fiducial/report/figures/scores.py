@@ -235,7 +235,7 @@ def maps(curves: pd.DataFrame, *, prefix: str, target: str, names: Mapping[str, 
             banded = rows.dropna(subset=["low", "high"])
             if len(banded):
                 axes.fill_between(banded["x"], banded["low"], banded["high"], color=look["color"], alpha=0.22, lw=0)
-            label = names.get(str(condition), str(condition)).lower()
+            label = names.get(str(condition), str(condition))
             axes.plot(rows["x"], rows["y"], color=look["color"], linestyle=look["linestyle"], label=label)
         _unit_axes(axes, "Score before", "Score after")
         axes.legend(loc="upper left", handlelength=2.8, borderaxespad=0.4)
