@@ -23,6 +23,8 @@ MINIMUM_N = 10
 """Smallest group that is measured, where neither settings nor study state one."""
 PREDICTED_DICE = "predicted_dice"
 """Item of score rows that are not the probability of a finding, but the Dice that a mask is expected to have."""
+MITIGATED = "mitigated"
+"""Condition of the answers of a second model, trained or adjusted to be fairer, on the same images."""
 _OWN = ("image", "subject", "split")
 
 
@@ -37,10 +39,13 @@ def prepared(given: AuditInput) -> AuditInput:
     everything = _ordered(validated(given.predictions, PREDICTIONS))
     embedded = everything["kind"] == "embedding"
     predictions = _final(everything[~embedded], "predictions")
-    cases = _final(validated(given.cases, CASES), "cases")
+    measured = validated(given.cases, CASES)
+    cases = _final(measured, "cases")
     if not len(predictions) and not len(cases):
         raise LabelError("no predictions to audit", legal="rows with condition 'clean', member '' and rater ''")
-    _check_probabilities(predictions)
+    mitigated = _mitigated(everything[~embedded & (everything["rater"] == "")], given.mitigated)
+    for answers in (predictions, *([] if mitigated is None else [mitigated])):
+        _check_probabilities(answers)
     _check_one_model(predictions, cases)
     attributes = _attributes(given, predictions, cases)
     if given.study is not None:
@@ -62,6 +67,8 @@ def prepared(given: AuditInput) -> AuditInput:
         members=_beside(everything, (everything["member"] != "") & (everything["rater"] == "") & ~embedded),
         readings=_beside(everything, (everything["rater"] != "") & ~embedded),
         embeddings=_beside(everything, embedded & (everything["member"] == "")),
+        mitigated=mitigated,
+        mitigated_cases=_mitigated(measured, given.mitigated_cases),
     )
 
 
@@ -127,6 +134,12 @@ def _final(frame: pd.DataFrame, what: str) -> pd.DataFrame:
 def _beside(everything: pd.DataFrame, rows: pd.Series[bool]) -> pd.DataFrame:
     """Clean rows that are not the model's final answer, for the checks that are about them."""
     return everything[rows & (everything["condition"] == "clean")].reset_index(drop=True)
+
+
+def _mitigated(frame: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame | None:
+    """A second model's final answers, as clean rows; what was set aside earlier stays."""
+    rows = frame[(frame["condition"] == MITIGATED) & (frame["member"] == "")]
+    return rows.assign(condition="clean").reset_index(drop=True) if len(rows) else before
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
