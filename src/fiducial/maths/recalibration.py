@@ -228,8 +228,10 @@ def fit_class_temperature(truth: ArrayLike, score: ArrayLike) -> ClassTemperatur
         return -float(log_softmax(logs / math.exp(log_temperature), axis=1)[rows, which].mean())
 
     limit = math.log(50)
+    right = logs[rows, which]  # where every case is right, any lower temperature is better still
+    separated = bool((right >= logs.max(axis=1)).all())
     best = float(minimize_scalar(loss, bounds=(-limit, limit), method="bounded", options={"xatol": 1e-7}).x)
-    if abs(best) > limit - 1e-3:
+    if separated or abs(best) > limit - 1e-3:
         raise InputRefused(
             f"no temperature for {len(which)} rows of {logs.shape[1]} classes: the likelihood has no maximum",
             legal="classes that are mostly, but not always, told right",
