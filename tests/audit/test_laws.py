@@ -118,7 +118,7 @@ def test_checks_are_pure_functions_of_the_input() -> None:
 def test_audit_runs_every_check_and_reports_progress(clean: AuditInput) -> None:
     seen: list[tuple[str, int, int]] = []
     result = audit(clean, lambda *said: seen.append(said))
-    without_dates_raters_and_masks = {"temporal", "agreement", "predicted_quality"}
+    without_dates_raters_and_masks = {"temporal", "agreement", "predicted_quality", "levelling_down"}
     assert set(result.evidence["check"]) >= set(CHECKS) - without_dates_raters_and_masks
     assert seen[-1][1:] == (len(CHECKS), len(CHECKS))
     assert set(result.evidence["study"]) == {"tested"}

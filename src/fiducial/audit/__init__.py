@@ -15,9 +15,12 @@ from fiducial.audit.conformal import check_conformal
 from fiducial.audit.decisions import check_decisions
 from fiducial.audit.duplicates import check_duplicates
 from fiducial.audit.evidence import read_evidence, write_evidence
+from fiducial.audit.fairness import check_fairness
 from fiducial.audit.given import AuditInput, AuditResult, AuditSettings, CheckResult
+from fiducial.audit.group_thresholds import check_group_thresholds
 from fiducial.audit.label_noise import check_label_noise
 from fiducial.audit.leakage import check_leakage
+from fiducial.audit.levelling_down import check_levelling_down
 from fiducial.audit.missingness import check_missingness
 from fiducial.audit.openings import check_openings
 from fiducial.audit.operating_points import check_operating_points
@@ -27,6 +30,7 @@ from fiducial.audit.recalibration import check_recalibration
 from fiducial.audit.sample_size import check_sample_size
 from fiducial.audit.score_distribution import check_score_distribution
 from fiducial.audit.selective import check_selective
+from fiducial.audit.shortcut import check_shortcut
 from fiducial.audit.sites import check_sites
 from fiducial.audit.subgroups import check_subgroups
 from fiducial.audit.tables import prepared
@@ -43,6 +47,10 @@ CHECKS: dict[str, Callable[[AuditInput], CheckResult]] = {
     "recalibration": check_recalibration,
     "decisions": check_decisions,
     "subgroups": check_subgroups,
+    "fairness": check_fairness,
+    "group_thresholds": check_group_thresholds,
+    "levelling_down": check_levelling_down,
+    "shortcut": check_shortcut,
     "sites": check_sites,
     "temporal": check_temporal,
     "conformal": check_conformal,

@@ -380,7 +380,11 @@ def _calibration_gap(
     found = independent_gap(
         list(intervals.values()), [_interval(strict, part, metric, division, name) for name in large]
     )
-    return (replace(found, level=given.settings.level), *_ends(metric, {n: i.value for n, i in intervals.items()}), small)
+    return (
+        replace(found, level=given.settings.level),
+        *_ends(metric, {n: i.value for n, i in intervals.items()}),
+        small,
+    )
 
 
 def _ends(metric: str, values: Mapping[str, float]) -> tuple[str, str]:
@@ -429,7 +433,9 @@ def _in_words(part: Part, worst: Tested) -> str:
     group, inside, rest = worst.group.replace("&", ", "), worst.inside, worst.rest
     if worst.metric == "sensitivity":
         if part.any_finding:
-            return f"{group}: of patients with any finding {1 - inside:.0%} get no call at all, {1 - rest:.0%} elsewhere"
+            return (
+                f"{group}: of patients with any finding {1 - inside:.0%} get no call at all, {1 - rest:.0%} elsewhere"
+            )
         return f"{group}: {inside:.0%} of the events are called, {rest:.0%} elsewhere"
     if worst.metric == "false_positive_rate":
         return f"{group}: {inside:.0%} of those without an event are called, {rest:.0%} elsewhere"

@@ -160,9 +160,7 @@ def calibration_groups(given: AuditInput, column: ScoreColumn, groups: Groups, *
     return [name for name in large if name in both[0] & both[1]]
 
 
-def adjusted(
-    families: Sequence[tuple[ScoreColumn | CaseColumn, Sequence[Tested]]], *, seed: int
-) -> list[list[Tested]]:
+def adjusted(families: Sequence[tuple[ScoreColumn | CaseColumn, Sequence[Tested]]], *, seed: int) -> list[list[Tested]]:
     """The tests of all columns with p values that hold for all of them together, in the order given.
 
     They overlap (a group is in its intersections, and its events are in every metric), so they are adjusted jointly. A

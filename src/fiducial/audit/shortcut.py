@@ -219,5 +219,7 @@ def _half(groups: Sequence[Probed], alpha: float) -> str:
         return f"{_moves(followed[0])}, but the embeddings do not show {followed[0].group}"
     seen = max(groups, key=lambda one: np.nan_to_num(one.decoded.value))
     if seen.decoded.low > 0.5:
-        return f"{seen.group} can be read from the embeddings (AUC {seen.decoded.value:.2f}), the score does not follow it"
+        return (
+            f"{seen.group} can be read from the embeddings (AUC {seen.decoded.value:.2f}), the score does not follow it"
+        )
     return f"{groups[0].attribute} is neither seen in the embeddings nor followed by the score beyond chance"

@@ -114,7 +114,9 @@ def stratified_auc(
     whole = sum(weight for weight, _ in parts)
     area = sum(weight * found.auc for weight, found in parts) / whole
     variance = sum((weight / whole) ** 2 * found.variance for weight, found in parts)
-    freedom = min((found.degrees_of_freedom for _, found in parts if math.isfinite(found.degrees_of_freedom)), default=1)
+    freedom = min(
+        (found.degrees_of_freedom for _, found in parts if math.isfinite(found.degrees_of_freedom)), default=1
+    )
     if variance <= 1e-18:
         return Interval(area, math.nan, math.nan, level, method, n_subjects, len(labels), "equal-values")
     error = math.sqrt(variance)
