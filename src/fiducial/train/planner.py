@@ -76,6 +76,7 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
         shape = segmentation_shape(traits, device=budget.device, memory_gb=budget.memory_gb)
     else:
         shape = classification_shape(traits, study.task.region, device=budget.device, memory_gb=budget.memory_gb)
+    unit = traits[0].looks[0].unit
     n_channels = sum(one.components for one in traits[0].looks)
     sided = any(SIDES & set(re.split(r"[^a-z]+", target.lower())) for target in study.task.targets)
     region = study.task.region
@@ -108,7 +109,9 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
         average_decay=0.99,
         foreground_fraction=shape.foreground_fraction,
         overlap=shape.overlap,
-        augmentation=_augmentation(study.task.kind, flat=flat, sided=sided, region=region is not None),
+        augmentation=_augmentation(
+            study.task.kind, flat=flat, sided=sided, region=region is not None, absolute=unit in ABSOLUTE_UNITS
+        ),
         test_mirror_axes=() if sided else (0,),
         precision="32-true",
         device=budget.device,
@@ -139,8 +142,13 @@ def _normalisation(index: int, traits: Sequence[Traits]) -> Normalisation:
     return Normalisation(kind="zscore")
 
 
-def _augmentation(kind: str, *, flat: bool, sided: bool, region: bool) -> Augmentation:
-    """Ranges of random changes; a region of soft tissue has no preferred side, a whole image may."""
+def _augmentation(kind: str, *, flat: bool, sided: bool, region: bool, absolute: bool) -> Augmentation:
+    """Ranges of random changes.
+
+    A region of soft tissue has no preferred side and hardly a preferred direction; a whole image may have both. Where
+    a volume is classified, its size in mm and, in absolute units, its brightness are part of the answer: the size is
+    left as it is, and the brightness nearly so.
+    """
     mirror = () if sided else (0, 1, 2) if region and not flat else (0,)
     if kind == "segmentation":
         return Augmentation(
@@ -148,12 +156,12 @@ def _augmentation(kind: str, *, flat: bool, sided: bool, region: bool) -> Augmen
         )
     return Augmentation(
         mirror_axes=mirror,
-        rotate_degrees=15,
-        scale=0.12,
-        intensity=0.2,
-        noise=0.1,
+        rotate_degrees=45 if region and not flat else 15,
+        scale=0.12 if flat else 0.0,
+        intensity=0.05 if absolute else 0.2,
+        noise=0.05 if absolute else 0.1,
         shift_voxels=2,
-        spatial_probability=0.7,
+        spatial_probability=0.9 if region and not flat else 0.7,
     )
 
 
