@@ -43,6 +43,8 @@ REPLICATES = {"subgroups": 500, "fairness": 500, "acceptance": 500, "predicted_q
 FEW = 20
 """Draws of all others, whose verdict is a test without draws: they only widen figures that nobody reads here."""
 BLOCK = 10
+ENOUGH_TABLES = 20
+"""So many are drawn where a smaller size, or fewer patients, was found in every table."""
 ATTRIBUTES = ("sex", "site", "scanner")
 OWN_TABLES = (
     "marker_shortcut",
@@ -121,22 +123,37 @@ def run(task: Task) -> dict[str, Any]:
     return {"letters": letters, "errors": errors}
 
 
-def tasks_of(checks: Iterable[str], *, seeds: dict[int, int], clean_seeds: dict[int, int]) -> Iterator[Task]:
-    """All tasks of some checks; the clean tables' are shared by all of them."""
+def tasks_of(checks: Iterable[str], *, seeds: dict[int, int], clean_seeds: dict[int, int]) -> Iterator[list[Task]]:
+    """All tasks of some checks in stages: clean tables, then by number of patients and by size, small ones first."""
     wanted = [name for name in CHECKS if name in set(checks)]
+    clean = []
     for n, number in clean_seeds.items():
         for start in range(0, number, BLOCK):
             stop = min(number, start + BLOCK)
-            yield Task("", 0.0, n, start, stop, tuple(wanted))
-            for defect in OWN_TABLES:
-                if DEFECTS[defect].check in wanted:
-                    yield Task(defect, 0.0, n, start, stop, (DEFECTS[defect].check,))
+            clean.append(Task("", 0.0, n, start, stop, tuple(wanted)))
+            own = [defect for defect in OWN_TABLES if DEFECTS[defect].check in wanted]
+            clean += [Task(defect, 0.0, n, start, stop, (DEFECTS[defect].check,)) for defect in own]
+    yield clean
+    planted = {name: defect for name, defect in DEFECTS.items() if defect.check in wanted}
     for n, number in seeds.items():
-        for defect, planted in DEFECTS.items():
-            if planted.check in wanted:
-                for size in planted.sizes:
-                    for start in range(0, number, BLOCK):
-                        yield Task(defect, size, n, start, min(number, start + BLOCK), (planted.check,))
+        for place in range(4):
+            yield [
+                Task(name, defect.sizes[place], n, start, min(number, start + BLOCK), (defect.check,))
+                for name, defect in planted.items()
+                for start in range(0, number, BLOCK)
+            ]
+
+
+def needed(cache: Cache, task: Task) -> bool:
+    """False for the later seeds of a cell where a smaller size, or fewer patients, was found in every table."""
+    if not task.size or task.start < ENOUGH_TABLES:
+        return True
+    planted = DEFECTS[task.defect]
+    place, ns = planted.sizes.index(task.size), list(SEEDS)
+    below = [(planted.sizes[place - 1], task.n)] if place else []
+    below += [(task.size, ns[ns.index(task.n) - 1])] if task.n in ns[1:] else []
+    letters = [cache.letters(planted.check, task.defect, size, n) for size, n in below]
+    return not any(len(own) >= ENOUGH_TABLES and set(own) == {FINDING} for own in letters)
 
 
 def digest_of(check: str) -> str:
@@ -150,8 +167,8 @@ def digest_of(check: str) -> str:
         path = ROOT / "src" / Path(*name.split(".")).with_suffix(".py")
         if name in seen or name in NO_ARITHMETIC or not path.is_file():
             continue
-        seen[name] = path.read_bytes()
-        tree = ast.parse(seen[name])
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        seen[name] = _without_words(tree)
         found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
         found += [
             f"{node.module}.{alias.name}"
@@ -164,6 +181,16 @@ def digest_of(check: str) -> str:
     for name in sorted(seen):
         digest.update(name.encode() + b"\0" + seen[name])
     return digest.hexdigest()[:16]
+
+
+def _without_words(tree: ast.Module) -> bytes:
+    """The syntax alone: docstrings, comments and line breaks change no verdict."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [
+                line for line in node.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+    return ast.dump(tree).encode()
 
 
 class Cache:
@@ -203,12 +230,12 @@ class Cache:
         write_json(self.path, self.held)
 
 
-def measure(cache: Cache, tasks: list[Task], *, workers: int) -> None:
-    """Run what the cache lacks, a hundred tasks at a time, and write after each hundred."""
-    waiting = [task for task in map(cache.lacking, tasks) if task is not None]
+def measure(cache: Cache, stage: list[Task], *, workers: int) -> None:
+    """Run what the cache lacks of one stage, and write after every two hundred tasks."""
+    waiting = [task for task in map(cache.lacking, stage) if task is not None and needed(cache, task)]
     started = time.perf_counter()
-    for start in range(0, len(waiting), 100):
-        part = {f"{task.key} {' '.join(task.checks)}": task for task in waiting[start : start + 100]}
+    for start in range(0, len(waiting), 200):
+        part = {f"{task.key} {' '.join(task.checks)}": task for task in waiting[start : start + 200]}
         done = map_cases(run, part, workers=workers)
         for key, result in done.results.items():
             cache.add(part[key], result)
@@ -216,7 +243,8 @@ def measure(cache: Cache, tasks: list[Task], *, workers: int) -> None:
             print(f"  failed: {failure.key}: {failure.error}: {failure.message}", file=sys.stderr)
         cache.write()
         seconds = time.perf_counter() - started
-        print(f"  {min(start + 100, len(waiting))} of {len(waiting)} tasks, {seconds:.0f} s", file=sys.stderr)
+        last = f"{part.popitem()[1].key}, {seconds:.0f} s"
+        print(f"  {min(start + 200, len(waiting))} of {len(waiting)} tasks to {last}", file=sys.stderr)
 
 
 def share(letters: str) -> float:
@@ -270,7 +298,8 @@ def main() -> None:
     few = {"seeds": dict.fromkeys(SEEDS, 20), "clean_seeds": dict.fromkeys(CLEAN_SEEDS, 20)}
     numbers = few if given.quick else {"seeds": SEEDS, "clean_seeds": CLEAN_SEEDS}
     cache = Cache(given.cache, CHECKS)
-    measure(cache, list(tasks_of(given.checks, **numbers)), workers=given.workers)
+    for stage in tasks_of(given.checks, **numbers):
+        measure(cache, stage, workers=given.workers)
     print(printed(cache, given.checks))
     if given.write:
         import power_page

@@ -31,7 +31,8 @@ were.
 
 The share of tables in which the check says `finding`, by size of the defect and number of patients ({seeds}
 tables), one image each, a third of them in the calibration part, a quarter with the finding; {replicates}
-replicates where a check draws any. A share of 0.9 from 100 tables is known to about ±0.06, one from 50 to ±0.08.
+replicates where a verdict may rest on them. Where a smaller size, or fewer patients, was found in every table, 20
+tables are drawn. A share of 0.9 from 100 tables is known to about ±0.06, one from 50 to ±0.08.
 *Found from* is the smallest of the four sizes with a power of at least 0.9.
 
 """

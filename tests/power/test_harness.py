@@ -13,7 +13,7 @@ from fiducial.phantom.defects import DEFECTS
 
 
 def test_every_defect_and_every_seed_is_a_task_once(power: ModuleType) -> None:
-    tasks = list(power.tasks_of(CHECKS, seeds={200: 25}, clean_seeds={1000: 12}))
+    tasks = [t for stage in power.tasks_of(CHECKS, seeds={200: 25}, clean_seeds={1000: 12}) for t in stage]
     planted = Counter((t.defect, t.size, seed) for t in tasks if t.size for seed in range(t.start, t.stop))
     expected = [(d, s, k) for d, p in DEFECTS.items() if p.check in CHECKS for s in p.sizes for k in range(25)]
     assert planted == Counter(expected)
@@ -23,7 +23,7 @@ def test_every_defect_and_every_seed_is_a_task_once(power: ModuleType) -> None:
 
 
 def test_only_the_checks_that_were_asked_for_are_run(power: ModuleType) -> None:
-    tasks = list(power.tasks_of(["subgroups"], seeds={200: 5}, clean_seeds={200: 5}))
+    tasks = [t for stage in power.tasks_of(["subgroups"], seeds={200: 5}, clean_seeds={200: 5}) for t in stage]
     assert {check for task in tasks for check in task.checks} == {"subgroups"}
     assert {task.defect for task in tasks} == {"", "weak_group", "weak_group_masks"}
 
@@ -73,7 +73,9 @@ def test_the_digest_follows_the_sources_of_a_check(
     monkeypatch.setattr(power, "ROOT", tmp_path)
     before = {name: power.digest_of(name) for name in ("calibration", "leakage")}
     held = tmp_path / "src" / "fiducial" / "maths" / "calibration.py"
-    held.write_text(held.read_text() + "\n# changed\n")
+    held.write_text(held.read_text() + "\n# a comment\n")
+    assert power.digest_of("calibration") == before["calibration"]
+    held.write_text(held.read_text() + "\nCHANGED = 1\n")
     assert power.digest_of("calibration") != before["calibration"]
     assert power.digest_of("leakage") == before["leakage"]
 
@@ -107,3 +109,17 @@ def test_truths_of_coverage_agree_with_large_samples(interval_coverage: ModuleTy
     assert benefit == pytest.approx(metrics["net_benefit"].truths["0.1"][1], abs=0.003)
     moved = interval_coverage.column_of(rng, 200_000, 1, auc=0.9, change=interval_coverage.shifted(0.5))
     assert ece(moved.truth, moved.score) == pytest.approx(metrics["ece"].truths["shift 0.5"][1], abs=0.003)
+
+
+def test_fewer_tables_are_drawn_above_what_every_table_showed(power: ModuleType, tmp_path: Path) -> None:
+    cache = power.Cache(tmp_path / "power.json", ["subgroups"])
+    sizes = DEFECTS["weak_group"].sizes
+    later = power.Task("weak_group", sizes[3], 1000, 20, 30, ("subgroups",))
+    assert power.needed(cache, later)
+    for start in (0, 10):
+        task = power.Task("weak_group", sizes[2], 1000, start, start + 10, ("subgroups",))
+        cache.add(task, {"letters": {"subgroups": "F" * 10}, "errors": {}})
+    assert not power.needed(cache, later)
+    assert power.needed(cache, power.Task("weak_group", sizes[3], 1000, 10, 20, ("subgroups",)))
+    assert not power.needed(cache, power.Task("weak_group", sizes[2], 5000, 20, 30, ("subgroups",)))
+    assert power.needed(cache, power.Task("weak_group", sizes[1], 5000, 20, 30, ("subgroups",)))
