@@ -7,18 +7,25 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
+from sklearn.metrics import log_loss as peer_log_loss
 
 from fiducial.errors import InputRefused
+from fiducial.maths.bootstrap import clustered_bootstrap, mean_of
 from fiducial.maths.calibration import (
     SMALLEST_PROBABILITY,
     bin_edges,
     brier,
+    brier_decomposition,
+    brier_part_of,
     calibration_slope_intercept,
     ece,
     fit_recalibration,
+    log_loss,
     logit,
     reliability,
 )
+from fiducial.maths.calibration_groups import calibration_by_group
+from fiducial.maths.intervals import gap_interval
 
 
 def rows(n=3000, *, slope=1.0, intercept=0.0, seed=0):
@@ -32,6 +39,25 @@ def test_brier_and_ece_countable_by_hand():
     truth, score = [0, 0, 1, 1], [0.1, 0.1, 0.8, 0.6]
     assert brier(truth, score) == pytest.approx((0.01 + 0.01 + 0.04 + 0.16) / 4)
     assert ece(truth, score, n_bins=2) == pytest.approx((2 * 0.1 + 2 * 0.3) / 4)
+
+
+def test_the_parts_of_the_brier_score_countable_by_hand():
+    """Two scores, so the bins hold one each: reliability and resolution are Murphy's."""
+    truth, score = [0] * 3 + [1] * 7 + [0] * 6 + [1] * 4, [0.9] * 10 + [0.2] * 10
+    found = brier_decomposition(truth, score, n_bins=2)
+    assert found.reliability == pytest.approx((10 * 0.2**2 + 10 * 0.2**2) / 20)
+    assert found.uncertainty == pytest.approx(0.55 * 0.45)
+    assert found.resolution == pytest.approx((10 * 0.15**2 + 10 * 0.15**2) / 20)
+
+
+def test_log_loss_of_three_cases():
+    assert log_loss([1, 0, 1], [0.8, 0.4, 0.5]) == pytest.approx(-(math.log(0.8) + math.log(0.6) + math.log(0.5)) / 3)
+    assert log_loss([1], [0.0]) == pytest.approx(-math.log(SMALLEST_PROBABILITY))
+
+
+def test_equal_number_ece_countable_by_hand():
+    """Sorted: 0.1 0.2 | 0.3 0.9 with truths 0 1 | 0 1; off by |0.5 - 0.15| and |0.5 - 0.6|."""
+    assert ece([0, 1, 0, 1], [0.1, 0.2, 0.3, 0.9], n_bins=2, binning="adaptive") == pytest.approx((0.35 + 0.1) / 2)
 
 
 def test_bins_are_open_below_and_closed_above():
@@ -77,6 +103,17 @@ def test_against_scikit_learn():
     fit = fit_recalibration(truth, score)
     assert (fit.slope, fit.intercept) == pytest.approx((peer.coef_[0, 0], peer.intercept_[0]), rel=1e-5)
     assert brier(truth, score) == pytest.approx(brier_score_loss(truth, score))
+    assert log_loss(truth, score) == pytest.approx(peer_log_loss(truth, score))
+
+
+def test_p_values_agree_with_the_intervals():
+    """At level 1 - p the interval just reaches the ideal value."""
+    truth, score = rows(600, slope=0.8, intercept=0.3)
+    fit = calibration_slope_intercept(truth, score)
+    for name, ideal in (("slope", 1.0), ("intercept", 0.0), ("in_the_large", 0.0)):
+        p = getattr(fit, name).p
+        edge = getattr(calibration_slope_intercept(truth, score, level=1 - p), name)
+        assert min(abs(edge.low - ideal), abs(edge.high - ideal)) < 1e-6
 
 
 def test_recalibrated_scores_are_calibrated():
@@ -112,6 +149,53 @@ def test_laws(seed, n_bins):
     assert mirrored.intercept.value == pytest.approx(-fit.intercept.value, abs=1e-6)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 15))
+def test_the_parts_of_the_brier_score_always_add_up(seed, n_bins):
+    truth, score = rows(90, seed=seed)
+    found = brier_decomposition(truth, score, n_bins=n_bins)
+    assert found.reliability - found.resolution + found.uncertainty == pytest.approx(brier(truth, score))
+    assert found.reliability >= 0
+    parts = {part: brier_part_of(part, truth, score, n_bins=n_bins) for part in vars(found)}
+    drawn = clustered_bootstrap(parts | {"brier": mean_of((score - truth) ** 2)}, None, n_replicates=20, seed=seed)
+    for part, value in vars(found).items():
+        assert drawn.value(part) == pytest.approx(value)
+    together = drawn.draws("reliability") - drawn.draws("resolution") + drawn.draws("uncertainty")
+    assert together == pytest.approx(drawn.draws("brier"), abs=1e-5)  # sums of draws are single precision
+
+
+def groups_of(n=1200, *, shift=0.0, seed=0):
+    truth, score = rows(n, seed=seed)
+    half = np.arange(n) % 2 == 0
+    score = np.where(half, expit(logit(score) + shift), score)
+    return truth, score, {"sex=F": half, "sex=M": ~half}
+
+
+def test_groups_have_their_own_fits_and_the_draws_their_errors():
+    truth, score, masks = groups_of(shift=0.5)
+    subject = np.arange(len(truth)) // 2
+    found = calibration_by_group(truth, score, masks, subject=subject, n_replicates=20_000)
+    for group, mask in masks.items():
+        fit = calibration_slope_intercept(truth[mask], score[mask], subject=subject[mask])
+        for metric, interval in (("calibration_slope", fit.slope), ("calibration_in_the_large", fit.in_the_large)):
+            assert found.value(metric, group) == pytest.approx(interval.value)
+            error = (interval.high - interval.value) / 1.9641  # Student's t, 599 degrees of freedom
+            assert found.draws(metric, group).std() == pytest.approx(error, rel=0.02)
+    assert gap_interval(found, "calibration_in_the_large", list(masks)).p < 0.01
+    same = calibration_by_group(*groups_of()[:2], masks, subject=subject)
+    assert gap_interval(same, "calibration_slope", list(masks)).p > 0.05
+
+
+def test_patients_who_are_in_two_groups_tie_them():
+    """The same rows under two names: the difference has no error at all."""
+    truth, score = rows(300)
+    twice = {"a": np.ones(300, bool), "b": np.ones(300, bool), "c": np.arange(300) < 5}
+    found = calibration_by_group(truth, score, twice, n_replicates=50)
+    assert found.draws("calibration_slope", "a") == pytest.approx(found.draws("calibration_slope", "b"), abs=1e-6)
+    one_class = calibration_by_group([1] * 300, score, twice, n_replicates=50)
+    assert np.isnan(one_class.replicates).all()
+
+
 def test_edge_cases_say_why():
     assert calibration_slope_intercept([], []).slope.reason == "no-rows"
     assert calibration_slope_intercept([1, 1], [0.4, 0.6]).slope.reason == "one-class"
@@ -140,6 +224,7 @@ def test_certain_scores_stay_finite():
         (lambda: brier([0, 1], [0.2, 1.2]), r"score 1.2 in row 2\n  legal: a probability in \[0, 1\]"),
         (lambda: ece([0, 1], [0.2, 0.3], n_bins=0), "0 bins"),
         (lambda: ece([0, 1], [0.2, 0.3], binning="log"), "'log'"),
+        (lambda: brier_part_of("sharpness", [0, 1], [0.2, 0.3]), "part 'sharpness'"),
         (lambda: fit_recalibration([0, 0], [0.2, 0.3]), "0 positive of 2 rows: one-class"),
         (lambda: fit_recalibration([0, 1], [0.2, 0.3]), "1 positive of 2 rows: separated"),
     ],
