@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-TRAIN_ONLY = {"torch", "monai", "lightning-fabric", "safetensors", "simpleitk", "torchvision"}
+TRAIN_ONLY = {"torch", "monai", "lightning-fabric", "safetensors", "torchvision"}
 
 
 def ran(command: list[str | Path], cwd: Path | None = None) -> str:
