@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fiducial.audit.evidence import BRIER, DELONG, LOCATION
 from fiducial.audit.given import AuditInput
 from fiducial.audit.groups import masks_of, usable
+from fiducial.audit.levelling_down import levelling_down
 from fiducial.audit.masks import case_columns
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn, argmax_columns, audited_columns
 from fiducial.audit.side_by_side import CHANGES, side_by_side
@@ -57,11 +58,13 @@ class Comparison:
     ``tests``: one mapping for each metric, target and group: ``before``, ``after``, ``value`` (after minus before) with
     ``low``, ``high``, ``p`` and ``p_adjusted``, and ``verdict``: ``worse``, ``better``, ``no_difference`` or
     ``not_possible``. ``rows``: evidence rows joined on their key; ``change`` is one of `CHANGES` (``same`` where no
-    verdict changed). Both stand regressions first. ``n_images`` were answered by both.
+    verdict changed). Both stand regressions first. ``levelling``: the verdicts of `levelling_down`, findings first.
+    ``n_images`` were answered by both.
     """
 
     tests: tuple[Row, ...]
     rows: tuple[Row, ...]
+    levelling: tuple[Row, ...]
     n_images: int
     notes: tuple[str, ...]
 
@@ -84,7 +87,15 @@ def compare_audits(before: Side, after: Side, *, level: float = 0.95) -> Compari
     order = {"worse": 0, "better": 1, "no_difference": 2, "not_possible": 3}
     tests.sort(key=lambda t: (order[t["verdict"]], t["group"] != "all", math.isnan(t["p"]), t["p_adjusted"]))
     rows.sort(key=lambda row: (CHANGES.index(row["change"]), (row["before"] or row["after"])["row"]))
-    return Comparison(tuple(tests), tuple(rows), n_images, tuple(notes))
+    return Comparison(tuple(tests), tuple(rows), _levelling(before, after), n_images, tuple(notes))
+
+
+def _levelling(before: Side, after: Side) -> tuple[Row, ...]:
+    """Whether a gap between groups shrank because the better group got worse: one verdict per target and attribute."""
+    if before.given is None or after.given is None:
+        return ()
+    rows = [row for row in levelling_down(before.given, after.given).evidence if row["verdict"]]
+    return tuple(sorted(rows, key=lambda row: row["verdict"] != "finding"))
 
 
 @dataclass(frozen=True)

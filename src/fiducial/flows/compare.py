@@ -75,7 +75,9 @@ def compare(
     plain = {"schema": SCHEMA, "level": level, "before": sides[0], "after": sides[1], **_plain(found)}
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "compare.json", plain)
-    given = CompareInput(sides[0], sides[1], found.tests, found.rows, found.n_images, level, found.notes)
+    given = CompareInput(
+        sides[0], sides[1], found.tests, found.rows, found.levelling, found.n_images, level, found.notes
+    )
     page = write_comparison(given, out / "compare.html")
     progress("compare", 3, 3)
     return _compared(found, first.label, second.label, page, out / "compare.json")
@@ -89,7 +91,12 @@ def _compared(found: Comparison, before: str, after: str, page: Path, table: Pat
         page=page,
         table=table,
         regressions=tuple(
-            [_test_text(row) for row in found.tests if row["verdict"] == "worse"]
+            [
+                f"levelling down ({row['group']}): {row['reason']}"
+                for row in found.levelling
+                if row["verdict"] == "finding"
+            ]
+            + [_test_text(row) for row in found.tests if row["verdict"] == "worse"]
             + [_change_text(row) for row in found.rows if row["change"] == "worse"]
         ),
         improvements=tuple(
@@ -198,7 +205,7 @@ def _require_apart(before: Path, after: Path, out: Path) -> None:
 
 
 def _plain(found: Comparison) -> dict[str, Any]:
-    return {name: _json(getattr(found, name)) for name in ("tests", "rows", "n_images", "notes")}
+    return {name: _json(getattr(found, name)) for name in ("tests", "rows", "levelling", "n_images", "notes")}
 
 
 def _json(value: Any) -> Any:

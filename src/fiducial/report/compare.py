@@ -27,13 +27,14 @@ class CompareInput:
     """What a comparison page is made from.
 
     ``before`` and ``after`` hold ``label``, ``study``, ``model``, ``source``, ``head``, ``n_rows`` and ``signed_by``;
-    ``tests`` and ``rows`` are those of `fiducial.audit.comparison.Comparison`, regressions first.
+    ``tests``, ``rows`` and ``levelling`` are those of `fiducial.audit.comparison.Comparison`, regressions first.
     """
 
     before: Row
     after: Row
     tests: Sequence[Row]
     rows: Sequence[Row]
+    levelling: Sequence[Row]
     n_images: int
     level: float
     notes: Sequence[str] = ()
@@ -43,7 +44,7 @@ def render_comparison(given: CompareInput) -> str:
     """The comparison as one HTML document; the same input gives the same bytes."""
     from fiducial.report.page import environment
 
-    sections = [_summary(given), _tests(given), _groups(given), _verdicts(given), _evidence(given)]
+    sections = [_summary(given), _tests(given), _groups(given), _levelling(given), _verdicts(given), _evidence(given)]
     title = f"{given.before['label']} and {given.after['label']}"
     facts = {"given": given, "title": title, "sections": [section for section in sections if section is not None]}
     return environment().get_template("compare.html.j2").render(**facts)
@@ -110,6 +111,26 @@ def _sides(given: CompareInput) -> Table:
         Column(f"After: {given.after['label']}"),
     )
     return Table(columns, lines, kind="sides")
+
+
+def _levelling(given: CompareInput) -> Section | None:
+    """Whether a gap closed because the better group lost."""
+    if not given.levelling:
+        return None
+    lines = []
+    for row in given.levelling:
+        words = {"finding": "Levelled down", "clear": "Clear", "not_possible": "Not possible"}
+        lines.append(
+            [
+                Cell(words[str(row["verdict"])], verdict=str(row["verdict"])),
+                Cell(wording.anything(row["group"])),
+                Cell(wording.target_text(row) or wording.MISSING),
+                Cell(str(row["reason"])),
+            ]
+        )
+    lead = "Did a gap between groups shrink because the better group got worse? Nobody is served by that."
+    columns = (Column("Result"), Column("Attribute"), Column("Target"), Column("What was seen"))
+    return Section("levelling", "Levelling down", [Table(columns, lines)], lead)
 
 
 def _tests(given: CompareInput) -> Section:
