@@ -175,7 +175,8 @@ def bias_register(evidence: pd.DataFrame) -> list[BiasEntry]:
 
     A derived table: the same evidence gives the same register. ``evidence`` is the Evidence table of one audit.
     """
-    rows = [{"id": place, **row} for place, row in enumerate(evidence.to_dict("records"), start=1)]
+    records = enumerate(evidence.to_dict("records"), start=1)
+    rows = [{"id": place, **{str(name): value for name, value in row.items()}} for place, row in records]
     return [_entry(source, rows) for source in SOURCES]
 
 

@@ -10,8 +10,7 @@ What it cannot see: why a gap exists; attributes that nobody recorded; whether a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +18,21 @@ import numpy as np
 from fiducial.audit.accuracy import curve_target
 from fiducial.audit.evidence import curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
+from fiducial.audit.group_gaps import (
+    NO_FINDING,
+    RESTS_ON,
+    Part,
+    gap_of,
+    group_interval,
+    replicated,
+    rests_of,
+    rows_that_count,
+)
 from fiducial.audit.group_tests import (
-    AT_A_THRESHOLD,
     CALIBRATION,
     Division,
     Tested,
-    Values,
     adjusted,
-    calibration_groups,
     divisions_of,
     large_groups,
     pooled_of,
@@ -36,34 +42,22 @@ from fiducial.audit.group_tests import (
     values_of,
 )
 from fiducial.audit.lacking import lacking
-from fiducial.audit.masks import CaseColumn, case_columns, location
-from fiducial.audit.measure import gap, reason_text, replicates, score_interval
+from fiducial.audit.masks import CaseColumn, case_columns
+from fiducial.audit.measure import reason_text
 from fiducial.audit.scores import ScoreColumn, audited_columns
 from fiducial.audit.thresholds import Threshold, threshold_of
 
 if TYPE_CHECKING:
-    from fiducial.maths.bootstrap import Bootstrap
-    from fiducial.maths.intervals import Interval
+    pass
 
 CHECK = "fairness"
 ANY_FINDING = "any finding"
-NO_FINDING = "no finding"
 MASK_METRICS = ("dice", "nsd", "hd95")
 HARDT = "Hardt, Price and Srebro, NeurIPS 2016"
 SEYYED = "Seyyed-Kalantari et al., Nature Medicine 2021"
 BORKAN = "Borkan et al., Companion Proceedings of the Web Conference 2019"
 WITHIN = "Kleinberg, Mullainathan and Raghavan, ITCS 2017"
 TESTING = "score tests: Mielke and Berry 2007; Rao and Scott, Biometrics 1992; family: Westfall and Young 1993"
-RESTS_ON = {
-    "equal_opportunity": ("sensitivity",),
-    "underdiagnosis_rate": ("sensitivity",),
-    "equalised_odds": AT_A_THRESHOLD,
-    "demographic_parity": (),
-    "bnsp_auc": ("bnsp_auc",),
-    "calibration_within_group": ("calibration_in_the_large",),
-    "calibration_slope": ("calibration_slope",),
-}
-"""Each gap, and the tests that speak for it. Demographic parity moves with prevalence, so it is shown only."""
 REFERENCES = {
     "equal_opportunity": HARDT,
     "equalised_odds": HARDT,
@@ -74,28 +68,6 @@ REFERENCES = {
     "calibration_slope": WITHIN,
 }
 METHOD = "each group against the rest (score test, Pearson III, by patient), the smallest p times their number"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One score (or metric of masks) with its groups, its metrics that are means, and replicates of them."""
-
-    column: ScoreColumn | CaseColumn
-    threshold: Threshold
-    divisions: list[Division]
-    values: dict[str, Values]
-    found: Bootstrap | None
-    any_finding: bool = False
-
-    @property
-    def no_finding(self) -> bool:
-        """Whether a positive answer says that nothing was found."""
-        return self.column.target.lower().replace("_", " ").strip() == NO_FINDING
-
-    def said(self) -> dict[str, Any]:
-        """What every row of this part carries."""
-        unit = self.column.unit if isinstance(self.column, CaseColumn) else ""
-        return {"target": self.column.target, "item": self.column.item, "split": self.column.split, "unit": unit}
 
 
 def check_fairness(given: AuditInput) -> CheckResult:
@@ -160,33 +132,13 @@ def _part(
         values = {"sensitivity": values["sensitivity"]}
     if isinstance(column, CaseColumn):
         divisions = [division for division in divisions if division.crossed]  # single attributes: see subgroups
-    part = Part(column, threshold, divisions, values, _replicates(given, column, divisions, values), any_finding)
+    part = Part(column, threshold, divisions, values, replicated(given, column, divisions, values), any_finding)
     rows = [
         evidence_row(given, CHECK, "equal_opportunity", statistic="gap_test", group=name, **_not_possible(why))
         | part.said()
         for name, why in refused.items()
     ]
     return part, rows
-
-
-def _replicates(
-    given: AuditInput, column: ScoreColumn | CaseColumn, divisions: Sequence[Division], values: Mapping[str, Values]
-) -> Bootstrap | None:
-    from fiducial.maths.bootstrap import Statistic, Sums, mean_of, rate_of
-
-    masks = {name: mask for division in divisions for name, mask in division.groups.items()}
-    statistics: dict[str, Statistic] = {}
-    for metric, own in values.items():
-        if isinstance(column, CaseColumn):
-            statistics[metric] = mean_of(own.value)
-        elif metric == "bnsp_auc":
-            ones = own.among.astype(np.float64)
-            statistics[metric] = Sums(np.stack([own.value * ones, ones], axis=1), rate_of(own.among).combine)
-        else:
-            statistics[metric] = rate_of(own.value > 0, among=own.among)
-    if "sensitivity" in values and "false_positive_rate" in values:
-        statistics["selection_rate"] = rate_of(values["sensitivity"].value > 0)
-    return replicates(statistics, column.subject, masks, given.settings) if masks and statistics else None
 
 
 def tests_of(given: AuditInput, part: Part) -> list[Tested]:
@@ -235,10 +187,10 @@ def _values(given: AuditInput, part: Part, division: Division) -> list[Row]:
     rows: list[Row] = []
     metrics = _shown(part, crossed=division.crossed)
     for metric in metrics:
-        among = _among(part, metric)
+        among = rows_that_count(part, metric)
         large, _ = large_groups(given, part.column, division.groups, among)
         for name in large:
-            interval = _interval(given, part, metric, division, name)
+            interval = group_interval(given, part, metric, division, name)
             if np.isfinite(interval.value):
                 said = {"group": name, "reason": reason_text(interval), **part.said()}
                 said["statistic"] = "mean" if isinstance(part.column, CaseColumn) else "value"
@@ -259,36 +211,6 @@ def _shown(part: Part, *, crossed: bool) -> tuple[str, ...]:
     return ("underdiagnosis_rate", "false_positive_rate") if at else ()
 
 
-def _among(part: Part, metric: str) -> Any:
-    """The rows that a figure counts."""
-    everyone = np.ones(len(part.column.image), dtype=bool)
-    if isinstance(part.column, CaseColumn) or metric in ("auc", "selection_rate"):
-        return everyone
-    if metric == "specificity":
-        return ~part.column.truth
-    if metric == "underdiagnosis_rate":
-        return ~part.column.truth if part.no_finding else part.column.truth
-    return part.values[metric].among
-
-
-def _interval(given: AuditInput, part: Part, metric: str, division: Division, group: str) -> Interval:
-    """One figure in one group."""
-    from fiducial.maths.intervals import mean_interval, rate_interval
-
-    column, mask, level = part.column, division.groups[group], given.settings.level
-    if isinstance(column, CaseColumn):
-        return location(column.within({str(name) for name in column.image[mask]}), "mean", given.settings)
-    if metric in ("auc", "specificity", *CALIBRATION):
-        return score_interval(metric, column.rows(mask), part.threshold.value, given.settings)
-    rows = mask & _among(part, metric)
-    if metric == "bnsp_auc":
-        own = part.values[metric].value[rows]
-        return mean_interval(own, subject=column.subject[rows], level=level, bounds=(0, 1))
-    called = column.score[rows] >= (part.threshold.value or 0.0)
-    missed = metric == "underdiagnosis_rate" and not part.no_finding
-    return rate_interval(~called if missed else called, subject=column.subject[rows], level=level)
-
-
 def _gaps(given: AuditInput, part: Part, division: Division, tests: Sequence[Tested]) -> list[Row]:
     """One row for each gap that this part has."""
     if isinstance(part.column, CaseColumn):
@@ -302,8 +224,8 @@ def _gaps(given: AuditInput, part: Part, division: Division, tests: Sequence[Tes
 
 
 def _gap_row(given: AuditInput, part: Part, division: Division, name: str, tests: Sequence[Tested]) -> Row:
-    rests = _rests(part, name)
-    interval, low, high, small = _gap(given, part, division, name)
+    rests = rests_of(part, name)
+    interval, low, high, small = gap_of(given, part, division, name)
     said: dict[str, Any] = {"statistic": "gap", "group": division.name, **part.said()}
     own = [test for test in tests if test.metric in rests]
     ps = [_whole(own, metric) for metric in rests]
@@ -321,79 +243,10 @@ def _gap_row(given: AuditInput, part: Part, division: Division, name: str, tests
     return evidence_row(given, CHECK, name, interval, **(said | {"method": method}))
 
 
-def _rests(part: Part, name: str) -> tuple[str, ...]:
-    if isinstance(part.column, CaseColumn):
-        return (part.column.metric,)
-    if name == "underdiagnosis_rate" and part.no_finding:
-        return ("false_positive_rate",)
-    return RESTS_ON[name]
-
-
 def _whole(tests: Sequence[Tested], metric: str) -> float:
     """The p value of *all groups are alike*: the smallest one, times how many groups were tested."""
     own = [test.p for test in tests if test.metric == metric and np.isfinite(test.p)]
     return min(1.0, len(own) * min(own)) if own else float("nan")
-
-
-def _gap(given: AuditInput, part: Part, division: Division, name: str) -> tuple[Interval, str, str, list[str]]:
-    """The gap with its interval, its two ends in words, and the groups that are too small."""
-    if name in ("calibration_within_group", "calibration_slope") and isinstance(part.column, ScoreColumn):
-        return _calibration_gap(given, part, part.column, division, slope=name == "calibration_slope")
-    metrics = ("selection_rate",) if name == "demographic_parity" else _rests(part, name)
-    share = (1 - given.settings.level) / len(metrics)
-    settings = replace(given.settings, level=1 - share)
-    found: list[tuple[Interval, str, str, list[str]]] = []
-    for metric in metrics:
-        large, small = large_groups(given, part.column, division.groups, _among(part, metric))
-        marginal = {group: _interval(given, part, metric, division, group) for group in large} if large else {}
-        if part.found is None or metric not in part.found.metrics:
-            continue
-        interval = gap(part.found, metric, large, settings, marginal)
-        if not isinstance(part.column, CaseColumn) or part.column.bounds:
-            interval = replace(interval, high=min(1.0, interval.high))
-        ends = _ends(metric, {group: one.value for group, one in marginal.items()})
-        found.append((interval, *ends, small))
-    widest = max(found, key=lambda one: one[0].value if np.isfinite(one[0].value) else -1.0)
-    if len(found) < 2:
-        return widest
-    lows = [one[0].low for one in found if np.isfinite(one[0].low)]
-    highs = [one[0].high for one in found]
-    method = f"the larger of two gaps, each at level {1 - share:g}: {widest[0].method}"
-    bounds = {"low": max(lows, default=float("nan")), "high": float(np.max(highs)), "level": given.settings.level}
-    n_subjects, n_images = (sum(getattr(one[0], n) for one in found) for n in ("n_subjects", "n_images"))
-    counts = {"n_subjects": min(n_subjects, part.column.n_subjects), "n_images": n_images}
-    return (replace(widest[0], method=method, **bounds, **counts), *widest[1:])
-
-
-def _calibration_gap(
-    given: AuditInput, part: Part, column: ScoreColumn, division: Division, *, slope: bool
-) -> tuple[Interval, str, str, list[str]]:
-    """The gap of calibration in the large (logits), or of the slope, between groups that share nobody."""
-    from fiducial.maths.fairness import independent_gap
-
-    metric = "calibration_slope" if slope else "calibration_in_the_large"
-    large = calibration_groups(given, column, division.groups, slope=slope)
-    small = [name for name in division.groups if name not in large]
-    pairs = max(1, len(large) * (len(large) - 1) // 2)
-    strict = replace(given, settings=replace(given.settings, level=1 - (1 - given.settings.level) / pairs))
-    intervals = {name: _interval(given, part, metric, division, name) for name in large}
-    found = independent_gap(
-        list(intervals.values()), [_interval(strict, part, metric, division, name) for name in large]
-    )
-    return (
-        replace(found, level=given.settings.level),
-        *_ends(metric, {n: i.value for n, i in intervals.items()}),
-        small,
-    )
-
-
-def _ends(metric: str, values: Mapping[str, float]) -> tuple[str, str]:
-    """The lowest and the highest group in words; empty where there are not two."""
-    known = sorted((value, name) for name, value in values.items() if np.isfinite(value))
-    if len(known) < 2:
-        return "", ""
-    words = metric.replace("_", " ") if metric != "bnsp_auc" else "share of non-events that its events outrank"
-    return f"{words}: {known[0][1]} {known[0][0]:.3f}", f"{known[-1][1]} {known[-1][0]:.3f}"
 
 
 def _listed(names: Sequence[str], most: int = 4) -> str:
@@ -430,23 +283,18 @@ def _gap_name(part: Part, metric: str) -> str:
 
 def _in_words(part: Part, worst: Tested) -> str:
     """What a finding says, to somebody who reads images."""
-    group, inside, rest = worst.group.replace("&", ", "), worst.inside, worst.rest
-    if worst.metric == "sensitivity":
-        if part.any_finding:
-            return (
-                f"{group}: of patients with any finding {1 - inside:.0%} get no call at all, {1 - rest:.0%} elsewhere"
-            )
-        return f"{group}: {inside:.0%} of the events are called, {rest:.0%} elsewhere"
-    if worst.metric == "false_positive_rate":
-        return f"{group}: {inside:.0%} of those without an event are called, {rest:.0%} elsewhere"
-    if worst.metric == "bnsp_auc":
-        return f"{group}: events outrank {inside:.0%} of those without one, events elsewhere {rest:.0%}"
-    if worst.metric == "calibration_in_the_large":
-        way = "low" if inside > rest else "high"
-        return f"{group}: risks are too {way} by {abs(inside - rest):.2f} logits against elsewhere"
-    if worst.metric == "calibration_slope":
-        return f"{group}: the calibration slope is {inside - rest:+.2f} against elsewhere"
-    return f"{group}: mean {worst.metric} {inside:.3f}, elsewhere {rest:.3f}"
+    inside, rest = worst.inside, worst.rest
+    way = "low" if inside > rest else "high"
+    said = {
+        "sensitivity": f"{inside:.0%} of the events are called, {rest:.0%} elsewhere",
+        "false_positive_rate": f"{inside:.0%} of those without an event are called, {rest:.0%} elsewhere",
+        "bnsp_auc": f"events outrank {inside:.0%} of those without one, events elsewhere {rest:.0%}",
+        "calibration_in_the_large": f"risks are too {way} by {abs(inside - rest):.2f} logits against elsewhere",
+        "calibration_slope": f"the calibration slope differs by {inside - rest:+.2f} from elsewhere",
+    }.get(worst.metric, f"mean {worst.metric} {inside:.3f}, elsewhere {rest:.3f}")
+    if part.any_finding:
+        said = f"of patients with any finding {1 - inside:.0%} get no call at all, {1 - rest:.0%} elsewhere"
+    return f"{worst.group.replace('&', ', ')}: {said}"
 
 
 def _forest(part: Part, rows: Sequence[Row]) -> list[Row]:

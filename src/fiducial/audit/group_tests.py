@@ -186,8 +186,9 @@ def adjusted(families: Sequence[tuple[ScoreColumn | CaseColumn, Sequence[Tested]
 
 
 def smallest(tests: Iterable[Tested]) -> Tested | None:
-    """The test with the smallest p; None where nothing was tested."""
-    return min((one for one in tests if np.isfinite(one.p)), key=lambda one: one.p, default=None)
+    """The test with the smallest adjusted p, and of these the smallest p; None where nothing was tested."""
+    known = (one for one in tests if np.isfinite(one.p))
+    return min(known, key=lambda one: (np.nan_to_num(one.p_adjusted, nan=1.0), one.p), default=None)
 
 
 def _distinct(large: list[str], groups: Groups, among: NDArray[np.bool_]) -> list[str]:
@@ -203,5 +204,5 @@ def _tested(
     names, codes = np.unique(subject.astype(str), return_inverse=True)
     parts = np.zeros(len(names))
     if len(test.parts):
-        parts = np.bincount(codes.reshape(-1)[among], test.parts, minlength=len(names))
+        parts = np.bincount(codes.reshape(-1)[among], test.parts, minlength=len(names)).astype(np.float64)
     return Tested(metric, division.name, group, test.inside, test.rest, test.p, parts=parts)

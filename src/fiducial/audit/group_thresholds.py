@@ -69,7 +69,7 @@ def check_group_thresholds(given: AuditInput) -> CheckResult:
 
 
 def group_thresholds(given: AuditInput, column: ScoreColumn, attribute: str) -> CheckResult:
-    """Thresholds of each group of one attribute, fitted on the operating half, and what they change on the audited part.
+    """Thresholds of each group of one attribute, fitted on the operating half, and what they change when audited.
 
     A group with fewer than ``minimum_n`` patients of the class that counts keeps the common threshold. Ends in a row
     ``not_possible``: no figure can say whether thresholds per group may be used.

@@ -19,7 +19,7 @@ from fiducial.audit.evidence import BOOTSTRAP, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.groups import Groups, masks_of, usable
 from fiducial.audit.masks import CaseColumn, case_columns
-from fiducial.audit.measure import counted, from_bootstrap, replicates, statistic_of
+from fiducial.audit.measure import counted, replicates, statistic_of
 from fiducial.audit.scores import ScoreColumn, audited_columns
 from fiducial.audit.thresholds import threshold_of
 from fiducial.errors import RunMismatch

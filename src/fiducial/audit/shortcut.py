@@ -4,7 +4,8 @@ What it measures: how well a linear probe tells sex, site, scanner or a burned-i
 the truth explains (AUC, cross-fitted by patient), and how much the score moves with the attribute among patients of the
 same truth.
 Why it matters: a model that reads the scanner or a marker instead of the disease fails where the marker is elsewhere.
-What it cannot see: attributes that nobody recorded; whether the attribute causes the shift or stands for sicker patients.
+What it cannot see: attributes that nobody recorded; whether the attribute causes the shift or stands for sicker
+patients.
 """
 
 from __future__ import annotations

@@ -155,15 +155,15 @@ def independent_gap(intervals: Sequence[Interval], strict: Sequence[Interval]) -
             squaring and adding (`independent_difference`), hold at once.
 
     Returns:
-        The gap lies between the largest lower and the largest upper bound of the absolute pairwise differences. NaN with
-        reason ``few-groups`` where fewer than two groups have an interval.
+        The gap lies between the largest lower and the largest upper bound of the absolute pairwise differences. NaN,
+        with reason ``few-groups``, where fewer than two groups have an interval.
     """
-    first = intervals[0] if intervals else Interval(*[math.nan] * 3, 0.95, "", 0, 0)
+    level = intervals[0].level if intervals else 0.95
     usable = [one for one in strict if math.isfinite(one.value) and math.isfinite(one.low + one.high)]
     n_subjects, n_images = sum(one.n_subjects for one in usable), sum(one.n_images for one in usable)
     method = "max - min, simultaneous over pairs (square-and-add, Bonferroni)"
     if len(usable) < 2:
-        return Interval(*[math.nan] * 3, first.level, method, n_subjects, n_images, "few-groups")
+        return Interval(math.nan, math.nan, math.nan, level, method, n_subjects, n_images, "few-groups")
     ordered = sorted(usable, key=lambda one: one.value)
     low = high = 0.0
     for i, smaller in enumerate(ordered):
@@ -171,7 +171,7 @@ def independent_gap(intervals: Sequence[Interval], strict: Sequence[Interval]) -
             found = independent_difference(larger, smaller)
             low, high = max(low, found.low), max(high, found.high, -found.low)
     gap = ordered[-1].value - ordered[0].value
-    return Interval(gap, low, high, first.level, method, n_subjects, n_images)
+    return Interval(gap, low, high, level, method, n_subjects, n_images)
 
 
 def skewed_p(z: float, skewness: float) -> float:

@@ -41,9 +41,9 @@ def cross_fitted_probe(
     """Out-of-fold scores of a linear probe for each label: larger means more likely.
 
     In each fold features are brought to mean 0 and variance 1 on the other subjects' rows, and the label (0/1) is
-    regressed on them by least squares with the penalty ``ridge`` n_train |coefficients|^2, in closed form, all labels at
-    once. With ``truth`` the means of features and labels within each truth class (of the training rows) are taken off
-    first, so that the probe finds what an attribute adds to an embedding, not that events have both.
+    regressed on them by least squares with the penalty ``ridge`` n_train |coefficients|^2, in closed form, for all
+    labels at once. With ``truth`` the means of features and labels within each truth class (of the training rows) are
+    taken off first, so that the probe finds what an attribute adds to an embedding, not that events have both.
 
     Args:
         features: [n, d], finite.
