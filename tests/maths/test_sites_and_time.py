@@ -116,6 +116,9 @@ def test_digits_that_are_kept() -> None:
     assert resolution(np.random.default_rng(0).random(50)) == 0
     assert resolution(np.random.default_rng(0).random(50).astype(np.float32)) == 2.0**-24
     assert resolution([]) == 0
+    scale = np.random.default_rng(0).integers(0, 202, 300) / 201
+    assert resolution(scale) == pytest.approx(1 / 201)
+    assert expected_ties(scale) > 100
 
 
 @pytest.mark.parametrize("step", [0.01, 0.001])

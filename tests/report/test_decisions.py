@@ -44,7 +44,7 @@ def test_sites_and_time_have_their_figures_and_a_sentence_on_the_next_hospital(p
 
 def test_suspects_and_raters_are_listed(page: str) -> None:
     text = section(page, "quality")
-    assert "of the truths look wrong" in text
+    assert "as if about" in text
     assert "20 cases that a person should look at first" in text
     assert "reader D (n = 800)" in text
     assert "Fleiss’ kappa" in text

@@ -153,7 +153,7 @@ def _of_all(given: AuditInput, found: Readings) -> Iterator[Row]:
     said = _said(found)
     few = _too_few(given, found.n_subjects(twice))
     if few:
-        yield evidence_row(given, CHECK, "percent_agreement", verdict="not_possible", method="none", **few, **said)
+        yield evidence_row(given, CHECK, "percent_agreement", method="none", **few, **said)
         return
     m = counts.sum(axis=1)
     share = (counts * (counts - 1)).sum(axis=1) / (m * (m - 1))
@@ -178,7 +178,7 @@ def _of_pairs(given: AuditInput, found: Readings) -> Iterator[Row]:
         said = {**_said(found, names), "statistic": "pair"}
         few = _too_few(given, found.n_subjects(both))
         if few:
-            yield evidence_row(given, CHECK, "cohen_kappa", verdict="not_possible", method="none", **few, **said)
+            yield evidence_row(given, CHECK, "cohen_kappa", method="none", **few, **said)
             continue
         pair = (found.rating[both, one], found.rating[both, other])
         plain = cohen_kappa_of(*pair, n_categories=k)
@@ -214,7 +214,7 @@ def _against_reference(given: AuditInput, found: Readings) -> tuple[list[Row], l
             said = {**_said(found, name), "statistic": "rater", "n_events": int(use.sum()) if wanted else 0}
             few = _too_few(given, found.n_subjects(use))
             if few:
-                rows.append(evidence_row(given, CHECK, metric, verdict="not_possible", method="none", **few, **said))
+                rows.append(evidence_row(given, CHECK, metric, method="none", **few, **said))
                 continue
             right = found.rating[use, place] == int(wanted)
             interval = rate_interval(right, subject=found.subject[use], level=given.settings.level)
@@ -242,9 +242,7 @@ def _unlike(given: AuditInput, found: Readings) -> list[Row]:
         few = _too_few(given, found.n_subjects(use))
         if few:
             few["reason"] += ": images that this rater and two others saw"
-            rows.append(
-                evidence_row(given, CHECK, "excess_disagreement", verdict="not_possible", method="none", **few, **said)
-            )
+            rows.append(evidence_row(given, CHECK, "excess_disagreement", method="none", **few, **said))
             continue
         pair = own[use, place], others[use, place]
         interval = paired_difference_interval(*pair, subject=found.subject[use], level=given.settings.level)
@@ -289,7 +287,7 @@ def _judge(given: AuditInput, tests: list[Row], verdicts: list[tuple[Row, list[R
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         verdict["reason"] = (
             f"{', '.join(names[:3])}{more} {'disagrees' if len(names) == 1 else 'disagree'} with the others more than "
-            f"they do among themselves: {worst['reason']}"
+            f"the others do among themselves: {worst['reason']}"
             if unlike
             else "no rater disagrees with the others beyond chance"
         )

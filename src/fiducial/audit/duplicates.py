@@ -9,6 +9,7 @@ whose score was rounded until it says little.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,11 @@ MOST_COPIES = 5
 """A value that more images share is a default or a class, not a copy (see score_distribution)."""
 INFORMATIVE = 0.5
 """Attributes tell people apart if fewer pairs of similar score than this agree in all of them."""
+IDENTIFYING = 0.02
+"""The same share, below which attributes nearly name the patient: then even coarse scores can show a copy."""
 FEW_EXPECTED = 0.5
+COARSE = 0.2
+"""Where more images than this share their score with another one, equality is a habit of the score."""
 _NAMED = 3
 _DIGITS = 6
 
@@ -77,12 +82,18 @@ def _of_scores(given: AuditInput, values: pd.DataFrame) -> Row:
     by_digits = float(pdtrc(n_tied - 1, found.expected)) if n_tied and found.expected > 0 else float(not n_tied)
     by_person = float(bdtrc(n_same - 1, n_tied, alike)) if n_same else 1.0
     tells = alike < INFORMATIVE
-    if not tells:
-        same, p = found.pairs, by_digits
-        why_not = f"{found.expected:.0f} equal pairs expected by chance" if found.expected > 5 else ""
+    coarse = found.expected > FEW_EXPECTED or len({name for pair in found.pairs for name in pair}) > COARSE * len(
+        values
+    )
+    why_not = ""
+    if coarse and alike > IDENTIFYING:
+        p, why_not = math.nan, f"scores take {values.drop_duplicates().shape[0]} values only: equal ones say little"
+    elif coarse:
+        p = by_person
+    elif tells:
+        p = max(by_digits, by_person)
     else:
-        p = by_person if found.expected > FEW_EXPECTED else max(by_digits, by_person)
-        why_not = ""
+        same, p = found.pairs, by_digits
     said = {"n_subjects": _n_persons(given, values), "n_images": len(values), "p": p}
     method = f"equal in every score{' and attribute' if tells else ''}; {found.expected:.2g} equal pairs expected"
     method += f", {alike:.1%} of similar pairs agree in all attributes" if tells else ""
@@ -114,7 +125,7 @@ def _of_cases(given: AuditInput) -> Row:
 
 def _row(given: AuditInput, metric: str, found: _Repeats, method: str, why_not: str, **said: Any) -> Row:
     """The verdict: a finding where pairs are equal beyond chance."""
-    finding = bool(found.pairs) and said["p"] < 1 - given.settings.level and not why_not
+    finding = bool(found.pairs) and not why_not and said["p"] < 1 - given.settings.level
     n = len({name for pair in found.pairs for name in pair[1:]})
     reason = why_not or _named(given, found) or "no two images have equal values"
     if found.pairs and not finding and not why_not:

@@ -119,9 +119,9 @@ def _judged(given: AuditInput, tests: list[Row]) -> list[Row]:
         row["p_adjusted"] = float(adjusted)
         finding = row["p_adjusted"] < 1 - given.settings.level
         row["verdict"] = "finding" if finding else "clear"
-        share = f"about {row['value']:.1%} of the truths look wrong ({row['low']:.1%} to {row['high']:.1%})"
         row["reason"] = (
-            f"{share}: confident answers contradict more of them than a recalibrated score allows"
+            "confident answers contradict more truths than a recalibrated score allows, as if about "
+            f"{row['value']:.1%} of them were wrong: look at the named cases to see who is"
             if finding
             else "no more confident contradictions than a recalibrated score allows"
         )

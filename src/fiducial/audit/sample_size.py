@@ -29,6 +29,16 @@ ERROR_LOG_OE = 0.1
 """Standard errors; the intervals are about four times as wide."""
 RILEY = "Riley et al., Statistics in Medicine 2021"
 HANLEY = "Hanley and McNeil, Radiology 1982; Obuchowski, Statistical Methods in Medical Research 1998"
+_NAMES = {
+    "auc": "AUC",
+    "dice": "Dice",
+    "hd95": "HD95",
+    "nsd": "NSD",
+    "ece": "ECE",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "iou": "IoU",
+}
 BY_SCALING = "interval ends close in as one over the square root of the number of patients"
 
 
@@ -107,11 +117,10 @@ def _of_criteria(given: AuditInput) -> list[Row]:
             continue
         passes = (value > bound) == (criterion["direction"] == "at_least")
         needed = n_to_decide(n, value=value, end=end, bound=bound)
+        name = _NAMES.get(criterion["metric"], criterion["metric"].replace("_", " "))
         words = "at least" if criterion["direction"] == "at_least" else "at most"
-        text = (
-            f"for the criterion {criterion['metric'].replace('_', ' ')} {words} {bound:g} to be "
-            f"{'passed' if passes else 'failed'}, if the figure stays at {value:.3f}"
-        )
+        text = f"for the criterion {name} {words} {bound:g} to be {'passed' if passes else 'failed'}"
+        text += f", if the figure stays at {value:.3f}"
         said = {name: criterion[name] for name in ("target", "item", "group", "split", "n_subjects", "n_images")}
         said |= {"statistic": f"criterion_{criterion['metric']}_{criterion['statistic']}", "threshold": bound}
         rows.append(_filled(given, needed, text, method=BY_SCALING, direction=criterion["direction"], **said))

@@ -33,7 +33,7 @@ CHECK = "sites"
 COLUMN = "site"
 SCORE_METRICS = ("auc", "calibration_in_the_large")
 TESTED = ("auc", "dice")
-"""Metrics that sites are judged by; calibration in groups is judged by the check of fairness, and only shown here."""
+"""Metrics that sites are judged by; calibration by site is judged by the check of calibration and shown here."""
 REFERENCE = (
     "Debray et al., Statistical Methods in Medical Research 2019; Hartung and Knapp, Statistics in Medicine 2001; "
     "Cochran, Biometrics 1954; Welch, Biometrika 1951; Holm, Scandinavian Journal of Statistics 1979"
@@ -145,12 +145,13 @@ def _pooled_rows(given: AuditInput, pooled: RandomEffects, metric: str, said: di
     """The mean over sites, the range for a new site, and the spread between sites."""
     method = f"random effects over {pooled.n_sites} sites (Paule-Mandel, Hartung-Knapp){_scale(metric)}"
     value = _shown(pooled.mean, metric)
-    bounds = {"low": _shown(pooled.low, metric), "high": _shown(pooled.high, metric)}
+    few = "" if pooled.n_sites > 2 else "of two sites the mean has no interval that says anything"
+    bounds = {} if few else {"low": _shown(pooled.low, metric), "high": _shown(pooled.high, metric)}
     ahead = {"low": _shown(pooled.next_low, metric), "high": _shown(pooled.next_high, metric)}
     why = "" if pooled.n_sites > 2 else "two sites do not show how far a third may lie"
     spread = f"between-site standard deviation {math.sqrt(pooled.tau_squared):.3g}{_scale(metric)}"
     figures: list[dict[str, Any]] = [
-        {"statistic": "mean_over_sites", "value": value, **bounds, "method": method},
+        {"statistic": "mean_over_sites", "value": value, **bounds, "method": method, "reason": few},
         {"statistic": "new_site", "value": value, **ahead, "method": f"prediction interval; {method}", "reason": why},
         {"statistic": "tau", "value": math.sqrt(pooled.tau_squared), "method": method, "reason": spread},
     ]

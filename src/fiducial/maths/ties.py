@@ -11,13 +11,15 @@ EXACT_DIGITS = 15
 """Values with as many decimals are double precision, in which chance makes no ties."""
 _FLOAT32 = 2.0**-24
 _CELLS = 5
+_FAR = 20.0
 
 
 def resolution(values: ArrayLike) -> float:
-    """The step in which values in [0, 1] are given: 0.01 for per cent, 2^-24 for single precision, 0 for double.
+    """The step in which values are given: 0.01 for per cent, 1/201 for a scale of 201, 2^-24 for single, 0 for double.
 
     Taken from the most decimals of the values from 0.1 upwards (of all, if there are none), since a fixed number of
-    significant digits gives smaller values more decimals.
+    significant digits gives smaller values more decimals; and never less than the smallest distance of two values where
+    that is far larger than chance makes it (n values over a range r come as close as about r / n^2).
     """
     numbers = np.unique(finite_values(values))
     if len(numbers) == 0:
@@ -25,9 +27,11 @@ def resolution(values: ArrayLike) -> float:
     large = numbers[np.abs(numbers) >= 0.1]
     large = large if len(large) else numbers
     n_decimals = max(_decimals(float(value)) for value in large)
-    if n_decimals < EXACT_DIGITS:
-        return float(10.0**-n_decimals)
-    return _FLOAT32 if np.array_equal(numbers, numbers.astype(np.float32).astype(np.float64)) else 0.0
+    single = np.array_equal(numbers, numbers.astype(np.float32).astype(np.float64))
+    step = float(10.0**-n_decimals) if n_decimals < EXACT_DIGITS else _FLOAT32 if single else 0.0
+    closest = float(np.diff(numbers).min()) if len(numbers) > 2 else 0.0
+    by_chance = float(np.ptp(numbers)) / len(numbers) ** 2
+    return max(step, closest) if closest > _FAR * by_chance else step
 
 
 def expected_ties(values: ArrayLike) -> float:

@@ -83,14 +83,18 @@ def _in_words(own: Sequence[Row], name: str) -> list[Block]:
         if odds < 1
         else f"one false alarm weighs as much as {wording.number(odds, 0 if odds > 5 else 1)} missed patients"
     )
-    text = (
-        f"At the threshold {wording.number(threshold)} {price}. Acting on the model is then worth as much as finding "
-        f"{wording.number(per_100, 1)} of every 100 patients without a false alarm"
+    worth = (
+        f"is then worth as much as finding {wording.number(per_100, 1)} of every 100 patients without a false alarm"
+        if per_100 >= 0
+        else f"then costs as much as missing {wording.number(-per_100, 1)} patients in every 100"
     )
+    text = f"At the threshold {wording.number(threshold)} {price}. Acting on the model {worth}"
     everyone = next((row for row in mine if row["statistic"] == "over_all"), None)
     if everyone is not None and not wording.is_missing(everyone["value"]):
         gain = 100 * float(everyone["value"])
-        text += f": {wording.number(abs(gain), 1)} {'more' if gain >= 0 else 'fewer'} than acting on everybody"
+        text += (
+            f"; that is {wording.number(abs(gain), 1)} {'better' if gain >= 0 else 'worse'} than acting on everybody"
+        )
     return [Text(f"{text}.")]
 
 

@@ -54,7 +54,8 @@ def decision_curve(curves: pd.DataFrame, *, prefix: str, title: str) -> Drawing:
         axes.plot(everyone["x"], everyone["y"], color=MID, linestyle=DASHES[1], label="act on everybody")
         axes.plot([0, 1], [0, 0], color=SOFT, linewidth=1.2, linestyle=DASHES[2], label="act on nobody")
         axes.plot(model["x"], model["y"], color=DARK, label=f"act on the model (n = {wording.count(n)})")
-        for _, point in parts.get("operating point", model.head(0)).iterrows():
+        marked = parts.get("operating point", model.head(0))
+        for _, point in marked.iterrows():
             look: dict[str, Any] = {
                 "marker": "o",
                 "markersize": 7,
@@ -64,7 +65,8 @@ def decision_curve(curves: pd.DataFrame, *, prefix: str, title: str) -> Drawing:
                 "linestyle": "none",
             }
             axes.plot([point["x"]], [point["y"]], label=f"threshold {wording.number(point['x'])}", **look)
-        axes.set_ylim(-0.22 * top, 1.12 * top)
+        lowest = min(-0.22 * top, *(1.15 * float(low) for low in marked["low"].fillna(marked["y"])), 0.0)
+        axes.set_ylim(lowest, 1.12 * top)
         axes.set_xlim(0, 1)
         axes.set_xlabel("Threshold: the risk at which one would act")
         axes.set_ylabel("Net benefit")
