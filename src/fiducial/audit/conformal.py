@@ -143,7 +143,7 @@ def _marginal(
     quantile = _quantile(given, half, half.scores(method, given, raps), "one")
     how = f"{method.upper()} sets" + (f" (penalty {raps.penalty:g} beyond rank {raps.free_ranks})" if raps else "")
     sets = label_sets(scores, quantile)
-    text = f"{how}{'' if method == 'lac' else ', randomised by image'}, {_from(half, quantile)}, one random image"
+    text = f"{how}{'' if method == 'lac' else ', randomised for each image'}, {_from(half, quantile)}, one random image"
     promise = _promise(table, method, sets, half.n_subjects, text)
     whole = coverage_row(given, promise, tested=method == "lac")
     rows = [whole, *_sizes(given, table, method, sets, text)]

@@ -85,6 +85,16 @@ METRICS: dict[str, Metric] = {
     "fleiss_kappa": Metric("Fleiss’ kappa", "Fleiss’ kappa", 2, bounds=(-1.0, 1.0)),
     "krippendorff_alpha": Metric("Krippendorff’s alpha", "Krippendorff’s alpha", 2, bounds=(-1.0, 1.0)),
     "excess_disagreement": Metric("Excess disagreement", "excess disagreement", bounds=(-1.0, 1.0)),
+    "equal_opportunity": Metric("Equal opportunity", "difference in true positive rate"),
+    "equalised_odds": Metric("Equalised odds", "larger difference of true and false positive rate"),
+    "underdiagnosis_rate": Metric("Under-diagnosis rate", "share of events that are not called"),
+    "false_positive_rate": Metric("False positive rate", "share of non-events that are called"),
+    "demographic_parity": Metric("Demographic parity", "difference in the share of called patients"),
+    "bnsp_auc": Metric("Ranking of events (BNSP AUC)", "AUC of a group's events against everyone's non-events"),
+    "calibration_within_group": Metric("Calibration within group", "calibration within group", 2, "logits", None),
+    "shortcut": Metric("Shortcut", "shift of the score at equal truth", 2, "logits", None),
+    "decodability": Metric("Read from the embeddings (AUC)", "AUC of a probe of the embeddings"),
+    "score_shift": Metric("Shift of the score", "shift of the score at equal truth", 2, "logits", None),
     "n_subjects": Metric("Patients", "number of patients", 0, "", None),
     "n_images": Metric("Images", "number of images", 0, "", None),
 }
@@ -346,6 +356,8 @@ def sentence(text: str) -> str:
     first, space, rest = text.partition(" ")
     if first in METRICS:
         return f"{METRICS[first].label}{space}{rest}"
+    if text.startswith("n = "):
+        return text
     return text[:1].upper() + text[1:]
 
 
