@@ -64,6 +64,7 @@ def report_input(folder: Path) -> ReportInput:
     """Gather everything that the report of a folder shows; every file is verified first."""
     import pandas as pd
 
+    from fiducial.audit.bias_register import register_records
     from fiducial.audit.evidence import read_evidence
     from fiducial.records.picture import read_pictures
     from fiducial.records.runs import read_record, verify
@@ -106,6 +107,7 @@ def report_input(folder: Path) -> ReportInput:
         notes=tuple(audited.get("notes", ())),
         signatures=_signatures(folder),
         checklists=_checklists(folder),
+        bias_register=register_records(evidence),
     )
 
 

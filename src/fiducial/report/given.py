@@ -37,7 +37,8 @@ class ReportInput:
     the Cases table, for the distribution of per-case metrics. ``ingest`` are ingest rows (mappings or frozen
     records), ``leaks`` the leaks found (None: not looked for), ``openings`` how often the test split was opened
     (None: not counted). ``phantom`` marks patients who do not exist; ``data_name`` names the data set.
-    ``signatures`` are those of the evidence, oldest first; ``checklists`` what ``checklists.json`` holds.
+    ``signatures`` are those of the evidence, oldest first; ``checklists`` what ``checklists.json`` holds;
+    ``bias_register`` the entries of `audit.bias_register`, as mappings.
     """
 
     title: str
@@ -57,6 +58,7 @@ class ReportInput:
     notes: Sequence[str] = ()
     signatures: Sequence[SignatureShown] = ()
     checklists: Sequence[Mapping[str, Any]] = ()
+    bias_register: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)

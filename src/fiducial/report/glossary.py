@@ -140,6 +140,22 @@ TERMS: dict[str, tuple[str, str]] = {
         "How much more often a rater differs from another one than those others differ among themselves, on the same "
         "images. It does not say who is right.",
     ),
+    "equalised_odds": (
+        "Equal opportunity, equalised odds, under-diagnosis",
+        "Equal opportunity: patients with the disease are found equally often in every group; the share that is not "
+        "found is the under-diagnosis rate. Equalised odds asks as well that patients without it are called equally "
+        "often. Neither can hold together with equal calibration where the disease is more common in one group.",
+    ),
+    "bnsp_auc": (
+        "Ranking of events",
+        "The chance that a diseased patient of the group scores above a healthy patient of any group. It compares "
+        "groups without a threshold.",
+    ),
+    "score_shift": (
+        "Shortcut",
+        "Something beside the disease, such as a marker or the scanner, that the model reads from the image and that "
+        "its score follows among patients of the same truth. The shift is in logits: 0.7 doubles the odds.",
+    ),
     "gap": (
         "Gap between groups",
         "The largest difference of a figure between groups of patients (for example by sex or hospital), counting "
@@ -147,12 +163,18 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "adjusted": (
         "Adjusted p",
-        "Where many groups are compared, some differ by chance. The adjusted p (Holm) accounts for the number of "
+        "Where many groups are compared, some differ by chance. The adjusted p accounts for the number of "
         "comparisons.",
     ),
 }
 ALWAYS = ("interval", "clustered", "verdict", "parts")
 _OWNERS = {
+    "equal_opportunity": "equalised_odds",
+    "underdiagnosis_rate": "equalised_odds",
+    "false_positive_rate": "equalised_odds",
+    "calibration_within_group": "calibration_slope",
+    "decodability": "score_shift",
+    "shortcut": "score_shift",
     "npv": "ppv",
     "calibration_intercept": "calibration_slope",
     "calibration_in_the_large": "calibration_slope",

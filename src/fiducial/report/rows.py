@@ -29,7 +29,7 @@ RECALIBRATED = "recalibrated:"
 DISCRIMINATION = ("auc", "average_precision")
 OVERLAP = ("dice", "iou", "nsd", "hd95", "masd")
 _DEFAULTS = {"statistic": "value", "group": "all", "condition": "clean"}
-_APART = ("conformal", "out_of_distribution")
+_APART = ("conformal", "out_of_distribution", "fairness", "group_thresholds", "levelling_down", "shortcut")
 """Checks whose groups are drawn in a section of their own."""
 # The checks whose figures rest on the audited cases alone (others compare parts and count all of them).
 _SIZED = ("accuracy", "calibration", "operating_point")
@@ -111,8 +111,12 @@ def _attributes(row: Row) -> str:
 
 
 def gaps(rows: Sequence[Row]) -> list[Row]:
-    """Gaps between the groups of an attribute."""
-    return [row for row in figures(rows) if row["statistic"] == "gap" and row["verdict"] not in wording.CHECK_VERDICTS]
+    """Gaps between the groups of an attribute, of the checks without a section of their own."""
+    return [
+        row
+        for row in figures(rows)
+        if row["statistic"] == "gap" and row["verdict"] not in wording.CHECK_VERDICTS and row["check"] not in _APART
+    ]
 
 
 def targets(rows: Sequence[Row]) -> list[str]:
