@@ -25,14 +25,18 @@ from fiducial.audit.given import AuditInput, AuditSettings, CheckResult, Row
 from fiducial.audit.groups import masks_of, usable
 from fiducial.audit.measure import (
     CALIBRATION,
+    LOSSES,
     N_BINS,
     from_bootstrap,
     gap,
+    loss_interval,
     nothing,
+    rarer,
     reason_text,
     replicates,
     statistic_of,
 )
+from fiducial.audit.minimum import marked
 from fiducial.audit.scores import ScoreColumn, audited_columns, calibration_column
 
 if TYPE_CHECKING:
@@ -82,9 +86,12 @@ def intervals_of(
         own = replace(column, score=score)
         fit = calibration_slope_intercept(own.truth, own.score, subject=own.subject, level=settings.level)
         fits = dict(zip(CALIBRATION, (fit.slope, fit.intercept, fit.in_the_large), strict=True))
-        found |= {(name, metric): interval for metric, interval in fits.items() if metric in metrics}
+        n = rarer(own)
+        found |= {(name, metric): marked(metric, one, n) for metric, one in fits.items() if metric in metrics}
         for metric in (metric for metric in metrics if metric not in fits):
-            if len(own.truth):
+            if metric in LOSSES:
+                found[(name, metric)] = loss_interval(metric, own, settings)
+            elif len(own.truth):
                 statistics[f"{name}:{metric}"] = statistic_of(metric, own, None)
             else:
                 found[(name, metric)] = nothing(settings, "no-rows")
@@ -111,11 +118,6 @@ def _figures(given: AuditInput, column: ScoreColumn) -> list[Row]:
         evidence_row(given, CHECK, metric, found[("", metric)], reason=reason_text(found[("", metric)]), **said)
         for metric in METRICS
     ]
-
-
-def rarer(column: ScoreColumn) -> int:
-    """Patients of the rarer class: what a calibration line rests on."""
-    return min(len(np.unique(column.subject[column.truth])), len(np.unique(column.subject[~column.truth])))
 
 
 def _tests(given: AuditInput, column: ScoreColumn) -> list[Row]:

@@ -42,7 +42,7 @@ REFERENCES: dict[str, str] = {
     "npv": WILSON,
     "accuracy": WILSON,
     "balanced_accuracy": "Brodersen et al., ICPR 2010; " + BOOTSTRAP,
-    "brier": f"{BRIER}; {BOOTSTRAP}",
+    "brier": f"{BRIER}; {LOCATION}",
     "ece": f"{ECE}; {BOOTSTRAP}",
     "calibration_slope": f"{COX}; {BOOTSTRAP}",
     "calibration_intercept": f"{COX}; {BOOTSTRAP}",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.audit.given import AuditInput
+from fiducial.audit.minimum import marked
 from fiducial.audit.tables import audited_split
 from fiducial.study.vocabulary import METRICS
 
@@ -124,6 +125,7 @@ def location(column: CaseColumn, statistic: str, settings: AuditSettings) -> Int
         )
     else:
         found = mean_interval(column.value, subject=column.subject, level=settings.level, bounds=column.bounds)
+        found = marked(column.metric, found, found.n_subjects)
     # A distance has no largest value, so it has no bounds to give; it is never negative, though.
     return replace(found, low=max(0.0, found.low)) if column.metric in DISTANCES and found.low < 0 else found
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.audit.given import AuditSettings
+from fiducial.audit.minimum import marked
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn
 from fiducial.errors import InputRefused
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Masks = Mapping[str, NDArray[np.bool_]]
 RATES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 CALIBRATION = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
+LOSSES = ("brier", "log_loss")
+"""Means of what each row costs."""
 N_BINS = 10
 PUSHED_UP = ("ece", "ece_adaptive", "brier_reliability")
 """Sums of absolute or squared values: chance, and then resampling, pushes them upwards."""
@@ -45,11 +48,34 @@ def n_counted(metric: str, column: ScoreColumn, threshold: float | None) -> int:
 
 
 def score_interval(metric: str, column: ScoreColumn, threshold: float | None, settings: AuditSettings) -> Interval:
-    """A metric of a binary score.
+    """A metric of a binary score; its reason says where there are fewer patients than `minimum_n_of` asks for.
 
     Raises:
         InputRefused: an unknown metric, or one that needs a threshold without one.
     """
+    if metric in LOSSES and len(column.truth):
+        return loss_interval(metric, column, settings)
+    found = _unmarked(metric, column, threshold, settings)
+    return marked(metric, found, rarer(column) if metric in ("auc", *CALIBRATION) else found.n_subjects)
+
+
+def rarer(column: ScoreColumn) -> int:
+    """Patients of the rarer class: what an AUC or a calibration line rests on."""
+    return min(len(np.unique(column.subject[column.truth])), len(np.unique(column.subject[~column.truth])))
+
+
+def loss_interval(metric: str, column: ScoreColumn, settings: AuditSettings) -> Interval:
+    """Brier score or log loss, a mean over rows whose tail is long where a confident score is wrong."""
+    from fiducial.maths.calibration import SMALLEST_PROBABILITY, log_losses
+    from fiducial.maths.intervals import mean_interval
+
+    loss = (column.score - column.truth) ** 2 if metric == "brier" else log_losses(column.truth, column.score)
+    bounds = (0.0, 1.0 if metric == "brier" else -math.log(SMALLEST_PROBABILITY))
+    found = mean_interval(loss, subject=column.subject, level=settings.level, bounds=bounds)
+    return marked(metric, found, found.n_subjects)
+
+
+def _unmarked(metric: str, column: ScoreColumn, threshold: float | None, settings: AuditSettings) -> Interval:
     from fiducial.maths.intervals import auc_interval, rate_interval
 
     if metric == "auc":
@@ -75,11 +101,12 @@ def argmax_interval(metric: str, column: ArgmaxColumn, settings: AuditSettings) 
 
     right = column.decision == column.truth
     if metric == "accuracy":
-        return rate_interval(right, subject=column.subject, level=settings.level)
+        found = rate_interval(right, subject=column.subject, level=settings.level)
+        return marked(metric, found, found.n_subjects)
     if not len(right):
         return nothing(settings, "no-rows")
-    found = replicates({metric: argmax_statistic(metric, column)}, column.subject, None, settings)
-    return from_bootstrap(found, metric, "all", settings)
+    drawn = replicates({metric: argmax_statistic(metric, column)}, column.subject, None, settings)
+    return from_bootstrap(drawn, metric, "all", settings)
 
 
 def argmax_statistic(metric: str, column: ArgmaxColumn) -> Statistic:

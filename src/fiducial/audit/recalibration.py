@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.audit.accuracy import curve_target
-from fiducial.audit.calibration import intervals_of, rarer, reliability_rows
+from fiducial.audit.calibration import intervals_of, reliability_rows
 from fiducial.audit.evidence import COX, PLATT, curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.halves import LEAST_HALVED, operating_half, second_half
 from fiducial.audit.map_choice import Labelled, choice_rows
-from fiducial.audit.measure import reason_text
+from fiducial.audit.measure import rarer, reason_text
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn, argmax_columns, audited_columns, calibration_column
 from fiducial.errors import InputRefused
 

@@ -21,7 +21,6 @@ from fiducial.audit.groups import masks_of, usable
 from fiducial.audit.masks import CaseColumn, case_columns, location
 from fiducial.audit.measure import (
     counted,
-    from_bootstrap,
     gap,
     n_counted,
     nothing,
@@ -118,7 +117,7 @@ def _of_attribute(given: AuditInput, part: _Part, attribute: str, metric: str) -
     rows: list[Row] = []
     large: dict[str, Interval] = {}
     for group, mask in part.groups[attribute].items():
-        interval, small = group_interval(given, part, metric, group, mask)
+        interval, small = group_interval(given, part, metric, mask)
         said = {**_said(part.column), "group": group, "statistic": _statistic(part.column)}
         if small:
             counts = {"n_subjects": interval.n_subjects, "n_images": interval.n_images}
@@ -136,9 +135,7 @@ def _of_attribute(given: AuditInput, part: _Part, attribute: str, metric: str) -
     return rows, evidence_row(given, CHECK, metric, interval, **said)
 
 
-def group_interval(
-    given: AuditInput, part: _Part, metric: str, group: str, mask: NDArray[np.bool_]
-) -> tuple[Interval, str]:
+def group_interval(given: AuditInput, part: _Part, metric: str, mask: NDArray[np.bool_]) -> tuple[Interval, str]:
     """The interval in one group, and why it is not given where the group is too small."""
     column, settings = part.column, given.settings
     if isinstance(column, CaseColumn):
@@ -150,8 +147,6 @@ def group_interval(
         n = n_counted(metric, rows, part.threshold.value)
         if n < settings.minimum_n:
             interval = nothing(settings, "no-rows", rows.rows(counted(metric, rows, part.threshold.value)))
-        elif metric == "brier" and part.found is not None:
-            interval = from_bootstrap(part.found, metric, group, settings)
         else:
             interval = score_interval(metric, rows, part.threshold.value, settings)
         if n >= settings.minimum_n and interval.reason == "one-class":

@@ -24,6 +24,7 @@ REASONS = {
     "one-class": "one class is absent; value and bounds are NaN",
     "one-subject": "one subject alone shows no spread between subjects; the bounds are NaN",
     "few-subjects": "a class has one subject only; a bound that holds for every distribution replaces the variance",
+    "few-patients": "fewer patients than it takes for such intervals to hold as often as they say",
     "zero-variance": "the estimated variance is 0; an exact or score bound on the number of subjects replaces it",
     "equal-values": "all values are equal and have no known range; no bound can be given, so the bounds are NaN",
     "no-fit": "the scores are all alike or separate the classes perfectly, so no slope fits; value and bounds are NaN",
