@@ -65,7 +65,7 @@ SOURCES: tuple[Source, ...] = (
         "data",
         "Representation",
         "some groups are too few for the model to learn or the audit to judge",
-        ("subgroups", "sample_size"),
+        ("sample_size",),
         "Which groups of the intended population are missing altogether?",
     ),
     Source(

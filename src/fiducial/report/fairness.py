@@ -133,16 +133,17 @@ def _intersections(own: Sequence[Row], minimum_n: int) -> list[Drawing]:
         for row in own
         if row["check"] == FAIRNESS and row["statistic"] == "gap_test"
     }
-    parts: list[tuple[float, int, tuple[str, str, str, str], list[Row]]] = []
+    parts: list[tuple[tuple[float, str, int], tuple[str, str, str, str], list[Row]]] = []
     for key, lines in _tables(own, _CROSSED, crossed=True).items():
         by_pair: dict[str, list[Row]] = {}
         for row in lines:
             pair = "&".join(part.partition("=")[0] for part in str(row["group"]).split("&"))
             by_pair.setdefault(pair, []).append(row)
         for pair, inside in by_pair.items():
-            parts.append((p_of.get((key[0], key[1], pair), 1.0), _CROSSED.index(key[2]), key, _ends(inside)))
-    parts.sort(key=lambda part: part[:2])
-    return [_forest(key, lines, f"cross{k}", minimum_n) for k, (_, _, key, lines) in enumerate(parts)]
+            rank = (p_of.get((key[0], key[1], pair), 1.0), pair, _CROSSED.index(key[2]))
+            parts.append((rank, key, _ends(inside)))
+    parts.sort(key=lambda part: part[0])
+    return [_forest(key, lines, f"cross{k}", minimum_n) for k, (_, key, lines) in enumerate(parts)]
 
 
 def _p(row: Row) -> float:

@@ -24,7 +24,7 @@ def verdict_table(found: Sequence[Row], checks: Sequence[str]) -> Table | None:
     lines = []
     for same in alike.values():
         row = min(same, key=lambda one: 2.0 if wording.is_missing(one["p_adjusted"]) else float(one["p_adjusted"]))
-        groups = [str(one["group"]).replace("_", " ") for one in same if one["group"] != "all"]
+        groups = [str(one["group"]).replace("_", " ").replace("&", " and ") for one in same if one["group"] != "all"]
         about = [wording.target_text(row), f"groups of {', '.join(groups)}" if groups else ""]
         adjusted, _ = wording.tested(row)
         lines.append(

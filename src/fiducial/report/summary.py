@@ -148,4 +148,6 @@ def _checks_table(checks: Sequence[Row]) -> Table:
 
 
 def _group(group: str) -> str:
-    return f"groups of {group.replace('_', ' ')}" if "=" not in group else wording.group_text(group)
+    return (
+        f"groups of {group.replace('_', ' ').replace('&', ' and ')}" if "=" not in group else wording.group_text(group)
+    )
