@@ -11,8 +11,7 @@ of several raters are compared by `fiducial.maths.agreement.staple` and `pairwis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +131,11 @@ def _readings(given: AuditInput, rows: pd.DataFrame, target: str, item: str, par
 
 def _of_target(given: AuditInput, found: Readings) -> tuple[list[Row], list[Row], list[Row]]:
     """Figures of all raters, of pairs and of each rater; the tests; the points in ROC space."""
-    rows = list(_of_all(given, found))
+    rows, kappas = _of_all(given, found)
     if len(found.raters) <= MOST_PAIRED:
-        rows += list(_of_pairs(given, found))
+        few, pairs = _of_pairs(given, found)
+        rows, kappas = [*rows, *few], [*kappas, *pairs]
+    rows += _resampled(given, found, kappas)
     curves: list[Row] = []
     if found.positive:
         own, curves = _against_reference(given, found)
@@ -142,64 +143,90 @@ def _of_target(given: AuditInput, found: Readings) -> tuple[list[Row], list[Row]
     return rows, _unlike(given, found), curves
 
 
-def _of_all(given: AuditInput, found: Readings) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Kappa:
+    """A kappa that still needs its interval: ``seen`` are the images that it rests on."""
+
+    metric: str
+    statistic: Sums
+    seen: NDArray[np.bool_]
+    said: Row
+
+
+def _of_all(given: AuditInput, found: Readings) -> tuple[list[Row], list[_Kappa]]:
     """Percent agreement of a random pair of raters, Fleiss' kappa, Krippendorff's alpha."""
     from fiducial.maths.agreement import counts_of, fleiss_kappa_of, krippendorff_alpha_of
     from fiducial.maths.intervals import mean_interval
 
-    twice = (found.rating >= 0).sum(axis=1) >= 2
+    twice = np.asarray((found.rating >= 0).sum(axis=1) >= 2)
     subject = found.subject[twice]
     counts = counts_of(found.rating[twice], n_categories=len(found.categories))
     said = _said(found)
     few = _too_few(given, found.n_subjects(twice))
     if few:
-        yield evidence_row(given, CHECK, "percent_agreement", method="none", **few, **said)
-        return
+        return [evidence_row(given, CHECK, "percent_agreement", method="none", **few, **said)], []
     m = counts.sum(axis=1)
     share = (counts * (counts - 1)).sum(axis=1) / (m * (m - 1))
     interval = mean_interval(share, subject=subject, level=given.settings.level, bounds=(0.0, 1.0))
     reason = reason_text(interval)
-    yield evidence_row(given, CHECK, "percent_agreement", interval, reason=reason, **_by(found, said, interval.method))
+    row = evidence_row(given, CHECK, "percent_agreement", interval, reason=reason, **_by(found, said, interval.method))
     kinds = {"fleiss_kappa": (fleiss_kappa_of(counts), FLEISS)}
     weighting: Any = "none" if len(found.categories) <= 2 else "quadratic"
     kinds["krippendorff_alpha"] = (krippendorff_alpha_of(counts, weighting=weighting), ALPHA)
-    for metric, (statistic, reference) in kinds.items():
-        yield _resampled(given, metric, statistic, subject, _by(found, {**said, "reference": reference}))
+    return [row], [
+        _Kappa(metric, statistic, twice, _by(found, {**said, "reference": reference}))
+        for metric, (statistic, reference) in kinds.items()
+    ]
 
 
-def _of_pairs(given: AuditInput, found: Readings) -> Iterator[Row]:
+def _of_pairs(given: AuditInput, found: Readings) -> tuple[list[Row], list[_Kappa]]:
     """Cohen's kappa of each pair; weighted by squares too where there are more than two categories."""
     from fiducial.maths.agreement import cohen_kappa_of
 
     k = len(found.categories)
+    rows, kappas = [], []
     for one, other in combinations(range(len(found.raters)), 2):
         both = found.seen(one, other)
         names = f"{found.raters[one]} and {found.raters[other]}"
         said = {**_said(found, names), "statistic": "pair"}
         few = _too_few(given, found.n_subjects(both))
         if few:
-            yield evidence_row(given, CHECK, "cohen_kappa", method="none", **few, **said)
+            rows.append(evidence_row(given, CHECK, "cohen_kappa", method="none", **few, **said))
             continue
         pair = (found.rating[both, one], found.rating[both, other])
         plain = cohen_kappa_of(*pair, n_categories=k)
-        yield _resampled(given, "cohen_kappa", plain, found.subject[both], _by(found, {**said, "reference": COHEN}))
+        kappas.append(_Kappa("cohen_kappa", plain, both, _by(found, {**said, "reference": COHEN})))
         if k > 2:
             weighted = cohen_kappa_of(*pair, n_categories=k, weighting="quadratic")
-            how = _by(found, {**said, "reference": WEIGHTED})
-            yield _resampled(given, "weighted_kappa", weighted, found.subject[both], how)
+            kappas.append(_Kappa("weighted_kappa", weighted, both, _by(found, {**said, "reference": WEIGHTED})))
+    return rows, kappas
 
 
-def _resampled(given: AuditInput, metric: str, statistic: Sums, subject: NDArray[Any], said: Row) -> Row:
-    """A kappa with its clustered bootstrap interval."""
+def _resampled(given: AuditInput, found: Readings, kappas: list[_Kappa]) -> list[Row]:
+    """Kappas with their clustered bootstrap intervals: one draw of subjects for all of them."""
+    from fiducial.maths.bootstrap import Sums
     from fiducial.maths.intervals import bootstrap_interval
 
-    draws = replicates({metric: statistic}, subject, None, given.settings)
-    interval = bootstrap_interval(draws, metric, level=given.settings.level, bounds=(-1.0, 1.0))
-    why = reason_text(interval)
-    if math.isnan(interval.value):
-        why = "all answers are alike: agreement beyond chance cannot be told"
-    said = {**said, "method": f"{interval.method}; {said['method']}", "reference": f"{said['reference']}; {BOOTSTRAP}"}
-    return evidence_row(given, CHECK, metric, interval, reason=why, **said)
+    if not kappas:
+        return []
+    everywhere = {}
+    for place, kappa in enumerate(kappas):
+        columns = np.zeros((len(found.subject), kappa.statistic.columns.shape[1]))
+        columns[kappa.seen] = kappa.statistic.columns
+        everywhere[str(place)] = Sums(columns, kappa.statistic.combine)
+    draws = replicates(everywhere, found.subject, None, given.settings)
+    rows = []
+    for name, kappa in zip(everywhere, kappas, strict=True):
+        n_subjects, n_images = np.array([found.n_subjects(kappa.seen)]), np.array([int(kappa.seen.sum())])
+        own = replace(draws, n_subjects=n_subjects, n_images=n_images)
+        interval = bootstrap_interval(own, name, level=given.settings.level, bounds=(-1.0, 1.0))
+        why = reason_text(interval)
+        if math.isnan(interval.value):
+            why = "all answers are alike: agreement beyond chance cannot be told"
+        how = {"method": f"{interval.method}; {kappa.said['method']}"}
+        how |= {"reference": f"{kappa.said['reference']}; {BOOTSTRAP}", "reason": why}
+        rows.append(evidence_row(given, CHECK, kappa.metric, interval, **{**kappa.said, **how}))
+    return rows
 
 
 def _against_reference(given: AuditInput, found: Readings) -> tuple[list[Row], list[Row]]:
