@@ -31,7 +31,8 @@ COMMANDS_LEAD = """\
 <!-- Made by `make docs-tables` from fiducial/cli/commands.py: change it there. -->
 
 Exit codes: **0** done, whatever the verdict; **2** the input was refused, the command was misused, `--require-pass`
-was not met or `verify` proved nothing; **1** a fault of ours, with the traceback in a file that the message names; **130** interrupted.
+was not met or `verify` proved nothing; **1** a fault of ours, with the traceback in a file that the message names;
+**130** interrupted.
 
 Progress is drawn on stderr, results are printed on stdout. With `--json`, stdout holds one object, also for an error:
 `{"error": {"kind", "given", "where", "legal", "action"}}`.

@@ -163,8 +163,7 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "adjusted": (
         "Adjusted p",
-        "Where many groups are compared, some differ by chance. The adjusted p accounts for the number of "
-        "comparisons.",
+        "Where many groups are compared, some differ by chance. The adjusted p accounts for the number of comparisons.",
     ),
 }
 ALWAYS = ("interval", "clustered", "verdict", "parts")
