@@ -43,6 +43,7 @@ REPLICATES = {"subgroups": 500, "fairness": 500, "acceptance": 500, "predicted_q
 FEW = 20
 """Draws of all others, whose verdict is a test without draws: they only widen figures that nobody reads here."""
 BLOCK = 10
+BATCH = 40
 ENOUGH_TABLES = 20
 """So many are drawn where a smaller size, or fewer patients, was found in every table."""
 ATTRIBUTES = ("sex", "site", "scanner")
@@ -231,11 +232,11 @@ class Cache:
 
 
 def measure(cache: Cache, stage: list[Task], *, workers: int) -> None:
-    """Run what the cache lacks of one stage, and write after every two hundred tasks."""
+    """Run what the cache lacks of one stage, and write after each batch."""
     waiting = [task for task in map(cache.lacking, stage) if task is not None and needed(cache, task)]
     started = time.perf_counter()
-    for start in range(0, len(waiting), 200):
-        part = {f"{task.key} {' '.join(task.checks)}": task for task in waiting[start : start + 200]}
+    for start in range(0, len(waiting), BATCH):
+        part = {f"{task.key} {' '.join(task.checks)}": task for task in waiting[start : start + BATCH]}
         done = map_cases(run, part, workers=workers)
         for key, result in done.results.items():
             cache.add(part[key], result)
@@ -244,7 +245,7 @@ def measure(cache: Cache, stage: list[Task], *, workers: int) -> None:
         cache.write()
         seconds = time.perf_counter() - started
         last = f"{part.popitem()[1].key}, {seconds:.0f} s"
-        print(f"  {min(start + 200, len(waiting))} of {len(waiting)} tasks to {last}", file=sys.stderr)
+        print(f"  {min(start + BATCH, len(waiting))} of {len(waiting)} tasks to {last}", file=sys.stderr)
 
 
 def share(letters: str) -> float:
