@@ -38,7 +38,16 @@ SEEDS = {200: 100, 1000: 100, 5000: 50}
 CLEAN_SEEDS = {200: 200, 1000: 200}
 MOST_FALSE_ALARMS = 21
 """Of 200, at 5 % each, more are seen with probability below 0.001."""
-REPLICATES = {"subgroups": 500, "fairness": 500, "acceptance": 500, "predicted_quality": 500, "conformal": 500}
+RESAMPLED = (
+    "acceptance",
+    "subgroups",
+    "fairness",
+    "group_thresholds",
+    "levelling_down",
+    "predicted_quality",
+    "conformal",
+)
+REPLICATES = dict.fromkeys(RESAMPLED, 500)
 """Bootstrap draws of the checks whose verdict may rest on them."""
 FEW = 20
 """Draws of all others, whose verdict is a test without draws: they only widen figures that nobody reads here."""
