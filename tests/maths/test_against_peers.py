@@ -161,3 +161,20 @@ def test_the_audit_gives_the_same_numbers(frame: pd.DataFrame, called: np.ndarra
         assert said("subgroups", "auc", f"sex={sex}") == pytest.approx(
             auc(frame["truth"][use], frame["value"][use]), abs=EXACT
         )
+
+
+def test_equalised_odds_of_the_audit() -> None:
+    """Where one sex's events are missed: Fairlearn's difference and ours, from table to evidence."""
+    frame = draw_table(900, seed=0, defect="missed_group", size=0.3)
+    given = prepared(vendor_input(frame, settings=AuditSettings(n_replicates=50, attributes=("sex", "scanner"))))
+    rows = CHECKS["fairness"](given).evidence
+    test = frame[frame["split"] == "test"]
+    for attribute in ("sex", "scanner"):
+        asked = (test["truth"] == 1, test["value"] >= 0.5)
+        theirs = {
+            "equalised_odds": fairlearn.equalized_odds_difference(*asked, sensitive_features=test[attribute]),
+            "equal_opportunity": fairlearn.true_positive_rate_difference(*asked, sensitive_features=test[attribute]),
+        }
+        for metric, value in theirs.items():
+            own = [r for r in rows if (r["metric"], r["group"], r["statistic"]) == (metric, attribute, "gap")]
+            assert [row["value"] for row in own] == pytest.approx([value], abs=EXACT)
