@@ -1,7 +1,8 @@
-"""Every check keeps still on clean tables, and finds what is planted (docs/reference/power.md holds the whole table)."""
+"""Every check keeps still on clean tables, and finds what is planted (docs/reference/power.md has the table)."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import ModuleType
 
 import pytest
@@ -13,7 +14,7 @@ PLANTED = [name for name in DEFECTS if DEFECTS[name].check in CHECKS]
 
 
 def test_every_defect_has_its_check() -> None:
-    assert PLANTED == list(DEFECTS)
+    assert list(DEFECTS) == PLANTED
 
 
 @pytest.mark.slow
@@ -40,11 +41,11 @@ def test_the_largest_size_is_found_in_5000_patients(power: ModuleType, defect: s
 @pytest.mark.slow
 @pytest.mark.parametrize("defect", PLANTED)
 def test_power_rises_with_the_size(power: ModuleType, defect: str) -> None:
-    """Over 30 tables of 1,000 patients; a smaller size may be found more often by chance, but not in six tables more."""
+    """Over 30 tables of 1,000 patients; a smaller size may be found more often by chance, but not in six more."""
     planted = DEFECTS[defect]
     found = [
         power.run(power.Task(defect, size, 1000, 0, 30, (planted.check,)))["letters"][planted.check].count("F")
         for size in planted.sizes
     ]
-    assert all(after >= before - 6 for before, after in zip(found, found[1:], strict=False)), found
+    assert all(after >= before - 6 for before, after in pairwise(found)), found
     assert found[3] > found[0] or found[0] == 30
