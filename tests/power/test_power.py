@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from itertools import pairwise
 from types import ModuleType
 
 import pytest
