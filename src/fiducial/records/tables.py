@@ -86,7 +86,7 @@ PREDICTIONS = Schema(
         Column("model"),
         Column("member", meaning="empty for the final answer, else fold, draw or view"),
         Column("fold"),
-        Column("condition", default="clean", meaning="clean, or corruption:severity"),
+        Column("condition", default="clean", meaning="clean, corruption:severity, or mitigated (a second model)"),
         Column("subject", default=None),
         Column("image", default=None),
         Column("target", default=None, meaning="a structure, label or finding"),
