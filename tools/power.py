@@ -145,13 +145,15 @@ def tasks_of(checks: Iterable[str], *, seeds: dict[int, int], clean_seeds: dict[
             clean += [Task(defect, 0.0, n, start, stop, (DEFECTS[defect].check,)) for defect in own]
     yield clean
     planted = {name: defect for name, defect in DEFECTS.items() if defect.check in wanted}
-    for n, number in seeds.items():
-        for place in range(4):
-            yield [
-                Task(name, defect.sizes[place], n, start, min(number, start + BLOCK), (defect.check,))
-                for name, defect in planted.items()
-                for start in range(0, number, BLOCK)
-            ]
+    # First a few tables of everything, so that a run that is stopped early has something to say about each.
+    for first, last in ((0, ENOUGH_TABLES), (ENOUGH_TABLES, max(seeds.values(), default=0))):
+        for n, number in seeds.items():
+            for place in range(4):
+                yield [
+                    Task(name, defect.sizes[place], n, start, min(number, start + BLOCK), (defect.check,))
+                    for name, defect in planted.items()
+                    for start in range(first, min(last, number), BLOCK)
+                ]
 
 
 def needed(cache: Cache, task: Task) -> bool:

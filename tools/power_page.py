@@ -31,9 +31,9 @@ were.
 
 The share of tables in which the check says `finding`, by size of the defect and number of patients ({seeds}
 tables), one image each, a third of them in the calibration part, a quarter with the finding; {replicates}
-replicates where a verdict may rest on them. Where a smaller size, or fewer patients, was found in every table, 20
-tables are drawn. A share of 0.9 from 100 tables is known to about ±0.06, one from 50 to ±0.08.
-*Found from* is the smallest of the four sizes with a power of at least 0.9. A dash instead of a
+replicates where a verdict may rest on them. Where a smaller size, or fewer patients, was found in every table,
+fewer are drawn; a number in brackets says how many. A share of 0.9 from 100 tables is known to about ±0.06, one
+from 50 to ±0.08. *Found from* is the smallest of the four sizes with a power of at least 0.9. A dash instead of a
 share was not measured.
 
 """
@@ -83,7 +83,9 @@ def power_table(cache: Cache) -> str:
             cells = [cache.letters(planted.check, defect, size, n) for size in planted.sizes]
             shares = [power.share(cell) for cell in cells]
             shown = [
-                f"{size:g}: {share:.2f}" if cell else f"{size:g}: –"
+                f"{size:g}: {share:.2f}" + ("" if len(cell) == power.SEEDS[n] else f" ({len(cell)})")
+                if cell
+                else f"{size:g}: –"
                 for size, share, cell in zip(planted.sizes, shares, cells, strict=True)
             ]
             enough = next((f"{s:g}" for s, share in zip(planted.sizes, shares, strict=True) if share >= ENOUGH), "–")
