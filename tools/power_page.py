@@ -32,7 +32,8 @@ were.
 The share of tables in which the check says `finding`, by size of the defect and number of patients ({seeds}
 tables), one image each, a third of them in the calibration part, a quarter with the finding; {replicates}
 replicates where a verdict may rest on them. Where a smaller size, or fewer patients, was found in every table,
-fewer are drawn; a number in brackets says how many there are so far, and 20 make a share rough (±0.2). A share of 0.9 from 100 tables is known to about ±0.06, one
+fewer are drawn; a number in brackets says how many there are so far, and 20 make a share rough (±0.2).
+A share of 0.9 from 100 tables is known to about ±0.06, one
 from 50 to ±0.08. *Found from* is the smallest of the four sizes with a power of at least 0.9. A dash instead of a
 share was not measured.
 
