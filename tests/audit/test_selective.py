@@ -13,6 +13,7 @@ import pytest
 from fiducial.audit import AuditInput, AuditSettings, vendor_input
 from fiducial.audit.selective import LARGEST_RISK, check_selective
 from fiducial.audit.tables import prepared
+from fiducial.errors import TableError
 from fiducial.phantom.tables import draw_table
 from fiducial.study import Study
 
@@ -140,3 +141,22 @@ def test_what_cannot_be_done_says_why(clean_masks: AuditInput, make_study: Calla
     study = make_study(data="", point='[operating_point]\nrule = "youden"')
     ruled = vendor_input(frame.drop(columns="split"), study=study, settings=FAST)
     assert "needs a calibration part" in one(rows_of(ruled), "error_auroc", statistic="test")["reason"]
+
+
+def test_a_stated_doubt_gives_an_order_of_its_own() -> None:
+    """The wrong answers (d, e) are the ones in doubt, so every pair is in order; the score's own order stays."""
+    doubt = SIX.assign(item="uncertainty", value=[0.1, 0.0, 0.2, 0.9, 0.8, 0.3], truth=np.nan)
+    rows = rows_of(vendor_input(pd.concat([SIX.assign(item=""), doubt]), settings=FAST))
+    assert one(rows, "error_auroc", item="uncertainty")["value"] == 1.0
+    assert one(rows, "error_auroc", item="")["value"] == pytest.approx(6 / 8)
+    best = (1 / 5 + 2 / 6) / 6
+    assert one(rows, "aurc", item="uncertainty")["value"] == pytest.approx(best)
+    assert "stated uncertainty" in one(rows, "aurc", item="uncertainty")["method"]
+    some = rows_of(vendor_input(pd.concat([SIX.assign(item=""), doubt.iloc[1:]]), settings=FAST))
+    assert one(some, "error_auroc", item="uncertainty")["n_images"] == 5  # an image without a doubt is left out
+
+
+def test_a_stated_doubt_outside_its_range_is_refused() -> None:
+    doubt = SIX.assign(item="uncertainty", value=3.5, truth=np.nan)
+    with pytest.raises(TableError, match=r"value 3\.5 of image 'a'"):
+        rows_of(vendor_input(pd.concat([SIX.assign(item=""), doubt]), settings=FAST))

@@ -231,3 +231,54 @@ def test_criterion_target_must_be_a_target() -> None:
 def test_zero_is_a_legal_bound() -> None:
     assert Criterion(metric="dice", at_least=0.0).bound == 0.0
     assert Criterion(metric="hd95", at_most=0.0).direction == "at_most"
+
+
+BUDGET = "minutes = 5\nmemory_gb = 4\n"
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("folds = 3\nseeds = 2", "an ensemble is of folds or of seeds"),
+        ("folds = 30", "less than or equal to 20"),
+        ("dropout = 1.0", "less than 1"),
+        ('head = "evidental"', "did you mean 'evidential'"),
+        ('mitigate = {method = "reweigh", attribute = "sex"}', "did you mean 'reweighing'"),
+        ('mitigate = {method = "balanced", attribute = "sx"}', "did you mean 'sex'"),
+        ("[predict]\ndraws = 5", "predict.draws needs train.dropout above 0"),
+        ("dropout = 0.1\n[predict]\ndraws = 5\nviews = 4", "ask for one of them"),
+        ("seeds = 2\n[predict]\nviews = 4", "ask for one of them"),
+        ("[predict]\nviews = 15", "less than or equal to 14"),
+    ],
+)
+def test_what_training_and_prediction_cannot_do_together_is_refused(train: str, message: str) -> None:
+    assert message in refused(BUDGET, f"{BUDGET}{train}\n")
+
+
+def test_what_a_task_cannot_learn_is_refused() -> None:
+    masks = """
+[study]
+name = "m"
+intended_use = "m"
+[data]
+attributes = ["sex"]
+[task]
+kind = "segmentation"
+targets = ["liver"]
+[train]
+"""
+    for asked, message in (
+        ('head = "evidential"', "a head for segmentation"),
+        ('mitigate = {method = "group_dro", attribute = "sex"}', "its loss is of a batch, not of a case"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            parse_study(masks + asked)
+    assert parse_study(masks + 'mitigate = {method = "balanced", attribute = "sex"}').train.mitigate is not None
+
+
+def test_reweighing_is_for_one_target_and_folds_are_said_once() -> None:
+    text = TEXT.replace('targets = ["malignant"]', 'targets = ["malignant", "solid"]')
+    with pytest.raises(StudyError, match="reweighing is for one target"):
+        parse_study(text.replace(BUDGET, f'{BUDGET}mitigate = {{method = "reweighing", attribute = "sex"}}\n'))
+    with pytest.raises(StudyError, match="disagree; say it once"):
+        parse_study(TEXT.replace("seed = 7}", "seed = 7, folds = 4}").replace(BUDGET, f"{BUDGET}folds = 5\n"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,7 +61,7 @@ def test_refusals(columns, targets, message):
 
 def test_missing_labels_have_no_part_in_the_loss():
     class Binary:
-        label_type, class_weights = "multilabel", ()
+        label_type, class_weights, head = "multilabel", (), "plain"
 
     loss = classify.make_loss(Binary())
     logits = torch.tensor([[2.0, -5.0], [-1.0, 3.0]])
@@ -68,11 +70,46 @@ def test_missing_labels_have_no_part_in_the_loss():
     assert float(full) == pytest.approx(float(only))
 
     class Many:
-        label_type, class_weights = "multiclass", ()
+        label_type, class_weights, head = "multiclass", (), "plain"
 
     assert float(classify.make_loss(Many())(logits, torch.tensor([0, -1]))) == pytest.approx(
         float(torch.nn.functional.cross_entropy(logits[:1], torch.tensor([0])))
     )
+
+
+def test_the_evidential_loss_by_hand():
+    # Concentrations 1 + log 2 and 3; digamma(1) = -gamma and digamma(x + 1) = digamma(x) + 1/x give digamma(3).
+    logits = torch.tensor([[0.0, math.log(math.e**2 - 1)]])
+    first, second = 1 + math.log(2), 3.0
+    digamma = torch.special.digamma(torch.tensor([first + second, second])).tolist()
+    fit = digamma[0] - digamma[1]
+    assert float(classify.evidential_loss(logits, torch.tensor([1]), 0.0)) == pytest.approx(fit, rel=1e-5)
+    wrong = torch.distributions.Dirichlet(torch.tensor([first, 1.0]))
+    apart = torch.distributions.kl_divergence(wrong, torch.distributions.Dirichlet(torch.ones(2)))
+    whole = classify.evidential_loss(logits, torch.tensor([1]), 1.0)
+    assert float(whole) == pytest.approx(fit + float(apart), rel=1e-4)
+
+
+@pytest.mark.parametrize("label_type", ["binary", "multilabel", "multiclass"])
+def test_evidence_becomes_probabilities_and_doubt(label_type):
+    class Evidential:
+        class_weights, head = (), "evidential"
+
+    Evidential.label_type = label_type
+    logits = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    probabilities, doubt = classify.decode(logits, Evidential()), classify.vacuity(logits, Evidential())
+    exclusive = label_type == "multiclass"
+    assert probabilities.shape == ((5, 6) if exclusive else (5, 3))
+    assert doubt.shape == ((5, 1) if exclusive else (5, 3))
+    assert bool(((doubt > 0) & (doubt <= 1)).all())
+    if exclusive:
+        torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(5))
+    truth = torch.tensor([0, 5, -1, 2, 1]) if exclusive else torch.tensor([[1.0, float("nan"), 0.0]] * 5)
+    logits.requires_grad_()
+    classify.make_loss(Evidential())(logits, truth).backward()
+    assert bool(torch.isfinite(logits.grad).all())
+    unknown = logits.grad[2] if exclusive else logits.grad[:, 2:4]
+    assert bool((unknown == 0).all())
 
 
 def test_every_task_says_what_it_is_and_can_learn():

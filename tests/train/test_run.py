@@ -16,7 +16,7 @@ from fiducial.errors import InputRefused, IntegrityError, LabelError, LeakError,
 from fiducial.predict.exams import gather_exams
 from fiducial.predict.run import predict_cohort
 from fiducial.records.runs import seal
-from fiducial.records.tables import PREDICTIONS, read_table
+from fiducial.records.tables import PREDICTIONS, final_answers, read_table
 from fiducial.study import parse_study
 from fiducial.train.cache import build_cache
 from fiducial.train.division import split_study
@@ -97,7 +97,7 @@ def test_a_run_explains_itself(segmentation_run):
 def test_predictions_lie_on_the_native_grid_with_their_truth(segmentation_run, source, tmp_path):
     done = predict_cohort(segmentation_run.folder, source / "cohort", tmp_path)
     assert (done.n, done.failures) == (N, ())
-    rows = read_table(tmp_path / "predictions.parquet", PREDICTIONS)
+    rows = final_answers(read_table(tmp_path / "predictions.parquet", PREDICTIONS))
     assert set(rows["split"]) == {"train", "validation", "calibration", "test"}
     for payload, truth in zip(rows["payload"], rows["truth_payload"], strict=True):
         mask, reference = nib.load(tmp_path / payload), nib.load(truth)
@@ -111,7 +111,7 @@ def test_an_unlabelled_cohort_is_predicted(segmentation_run, tmp_path):
     folder = write_images(tmp_path / "new", n=3, with_masks=False, seed=5)
     ingest(folder / "images", tmp_path / "cohort", workers=1)
     done = predict_cohort(segmentation_run.folder, tmp_path / "cohort", tmp_path / "out")
-    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    rows = final_answers(read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS))
     assert done.n == 3
     assert (rows["truth_payload"] == "").all()
 
@@ -193,7 +193,7 @@ def test_classification_of_a_region(source, tmp_path):
     study = study_of(source, "classification", '"large"', "", '\n[task.region]\nmask = "label_1"\nmargin_mm = 3')
     run = train_study(study, tmp_path / "run")
     done = predict_cohort(run.folder, source / "cohort", tmp_path / "out", splits=("test", "calibration"))
-    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    rows = final_answers(read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS))
     assert done.n == len(rows) > 0
     assert rows["value"].between(0, 1).all()
     assert set(rows["truth"]) <= {0.0, 1.0}
@@ -231,7 +231,7 @@ def test_flat_pictures_are_segmented(pictures, tmp_path):
     run = train_study(study_of(pictures), tmp_path / "run")
     assert json.loads((run.folder / "plan.json").read_text())["dimensions"] == 2
     predict_cohort(run.folder, pictures / "cohort", tmp_path / "out", splits=("test",))
-    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    rows = final_answers(read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS))
     assert all(nib.load(tmp_path / "out" / p).shape == (32, 28, 1) for p in rows["payload"])
 
 
@@ -239,7 +239,7 @@ def test_flat_pictures_are_segmented(pictures, tmp_path):
 def test_several_classes_and_several_labels(pictures, tmp_path, targets, items, n_rows):
     run = train_study(study_of(pictures, "classification", targets), tmp_path / "run")
     done = predict_cohort(run.folder, pictures / "cohort", tmp_path / "out")
-    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    rows = final_answers(read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS))
     assert set(rows["item"]) == items
     assert (rows.groupby("image").size() == n_rows).all()
     assert done.n == rows["image"].nunique() == 12
@@ -310,3 +310,50 @@ def test_a_leak_refuses_training_or_is_dropped(tmp_path):
     run = train_study(dropping, tmp_path / "dropped")
     record = json.loads((run.folder / "run.json").read_text())
     assert "dropped 1 images" in record["notes"][0]
+
+
+def test_an_ensemble_of_folds_predicts_by_member_and_embeds(source, tmp_path):
+    study = study_of(source, train="folds = 2")
+    run = train_study(study, tmp_path / "run")
+    plan = json.loads((run.folder / "plan.json").read_text())
+    assert [member["name"] for member in plan["members"]] == ["fold1", "fold2"]
+    assert "for each of 2 networks" in plan["reasons"]["n_steps"]
+    frozen = pd.read_parquet(run.folder / "cohort.parquet")
+    inside = frozen["split"].isin(["train", "validation"])
+    assert set(frozen.loc[inside, "fold"]) == {0, 1}
+    assert run.n_train + run.n_validation == int((inside & (frozen["role"] == "image")).sum())
+    predict_cohort(run.folder, source / "cohort", tmp_path / "out", splits=("test",))
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    masks = rows[rows["kind"] == "mask"]
+    assert set(masks["member"]) == {"", "fold1", "fold2"}
+    assert all((tmp_path / "out" / payload).is_file() for payload in masks["payload"])
+    expected = rows[rows["item"] == "predicted_dice"]
+    assert expected["value"].between(0, 1).all()
+    embedded = rows[rows["kind"] == "embedding"]
+    assert embedded.groupby("image")["item"].nunique().nunique() == 1
+    assert set(embedded["image"]) == set(masks["image"])
+
+
+@pytest.mark.parametrize("method", ["reweighing", "balanced", "group_dro"])
+def test_a_mitigated_training_runs_and_says_so(source, tmp_path, method):
+    study = study_of(
+        source,
+        kind="classification",
+        targets='"large"',
+        more='attributes = ["shape"]',
+        train=f'head = "evidential"\nmitigate = {{method = "{method}", attribute = "shape"}}',
+    )
+    labels = pd.read_csv(source / "labels.csv")
+    labels["shape"] = ["round" if k % 3 else "long" for k in range(len(labels))]
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    ingest(source, tmp_path / "cohort", labels=tmp_path / "labels.csv", workers=1)
+    study = parse_study(study.to_toml(), source=tmp_path / "study.toml")
+    run = train_study(study, tmp_path / "run")
+    plan = json.loads((run.folder / "plan.json").read_text())
+    assert plan["mitigation"]["method"] == method
+    assert {"shape=round&large=0", "shape=round&large=1"} <= set(plan["mitigation"]["groups"])
+    predict_cohort(run.folder, tmp_path / "cohort", tmp_path / "out")
+    rows = read_table(tmp_path / "out" / "predictions.parquet", PREDICTIONS)
+    doubt = rows[rows["item"] == "uncertainty"]
+    assert len(doubt) == N
+    assert doubt["value"].between(0, 1).all()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from fiducial.records.plan import Mitigation
 from fiducial.train.sampling import batch_at, crop
 
 
@@ -18,7 +22,7 @@ def test_crop_by_hand():
 def test_each_epoch_shows_every_case_once(plan, cases):
     one = plan.model_copy(update={"batch": 1, "foreground_fraction": 0.0, "patch": (20, 18, 14)})
     for epoch in range(3):
-        seen = [batch_at(step, cases, one)[0].sum().item() for step in range(epoch * 5, epoch * 5 + 5)]
+        seen = [batch_at(step, cases, one).x.sum().item() for step in range(epoch * 5, epoch * 5 + 5)]
         np.testing.assert_allclose(sorted(seen), sorted(float(c.voxels.sum()) for c in cases), rtol=1e-4)
 
 
@@ -27,16 +31,29 @@ def test_a_step_is_the_same_whatever_came_before(plan, cases):
     for step in range(3):
         batch_at(step, cases, plan)
     again = batch_at(7, cases, plan)
-    assert torch.equal(first[0], again[0])
-    assert torch.equal(first[1], again[1])
+    assert torch.equal(first.x, again.x)
+    assert torch.equal(first.y, again.y)
     other = batch_at(7, cases, plan.model_copy(update={"seed": 4}))
-    assert not torch.equal(first[0], other[0])
+    assert not torch.equal(first.x, other.x)
 
 
 def test_foreground_patches_hold_foreground(plan, cases):
     small = plan.model_copy(update={"patch": (8, 8, 8), "foreground_fraction": 1.0})
-    shares = [float(batch_at(step, cases, small)[1].float().mean()) for step in range(20)]
+    shares = [float(batch_at(step, cases, small).y.float().mean()) for step in range(20)]
     anywhere = small.model_copy(update={"foreground_fraction": 0.0})
-    plain = [float(batch_at(step, cases, anywhere)[1].float().mean()) for step in range(20)]
+    plain = [float(batch_at(step, cases, anywhere).y.float().mean()) for step in range(20)]
     assert min(shares) > 0
     assert np.mean(shares) > 1.5 * np.mean(plain)
+
+
+def test_balanced_groups_are_drawn_equally_often_and_no_case_is_forgotten(plan, cases):
+    grouped = [replace(case, group=int(k == 0)) for k, case in enumerate(cases)]  # four cases against one
+    how = Mitigation(method="balanced", attribute="site", groups=("site=A", "site=B"))
+    one = plan.model_copy(update={"batch": 1, "mitigation": how})
+    drawn = [int(batch_at(step, grouped, one).group) for step in range(40)]
+    assert abs(Counter(drawn)[0] - 20) <= 4  # an epoch of five draws splits 3 to 2
+    whole = plan.model_copy(update={"batch": 1, "mitigation": how, "patch": (20, 18, 14), "foreground_fraction": 0.0})
+    seen = {round(float(batch_at(step, grouped, whole).x.sum()), 1) for step in range(40)}
+    assert len(seen) == len(cases)
+    unbalanced = one.model_copy(update={"mitigation": None})
+    assert sum(int(batch_at(step, grouped, unbalanced).group) for step in range(40)) == 8  # one in five

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from fiducial.audit.evidence import BOOTSTRAP, LOCATION, curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.measure import from_bootstrap, reason_text, replicates
-from fiducial.audit.tables import PREDICTED_DICE, audited_split
+from fiducial.audit.tables import audited_split
+from fiducial.records.tables import PREDICTED_DICE
 
 CHECK = "predicted_quality"
 REFERENCE = "Robinson et al., MICCAI 2018; Valindria et al., IEEE Trans Med Imaging 2017"

@@ -24,6 +24,7 @@ from fiducial.audit.halves import operating_half, second_half
 from fiducial.audit.measure import from_bootstrap, nothing, reason_text, replicates
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn, argmax_columns, audited_columns, calibration_column
 from fiducial.audit.thresholds import threshold_of
+from fiducial.records.tables import UNCERTAINTY
 
 if TYPE_CHECKING:
     from fiducial.maths.intervals import Interval
@@ -40,9 +41,10 @@ _MOST_POINTS = 100
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of one target in one part: ``wrong`` bool [n], ``confidence`` and ``subject`` [n].
+    """Answers of one target in one part: ``wrong`` bool [n], ``confidence``, ``subject`` and ``image`` [n].
 
-    The confidence is the model's own probability of being right; ``how`` says what an answer is.
+    The confidence is the model's own probability of being right; ``how`` says what an answer is. ``item`` names another
+    order: that of the doubt that the model states beside its scores.
     """
 
     target: str
@@ -50,7 +52,9 @@ class Answers:
     wrong: NDArray[np.bool_]
     confidence: NDArray[np.float64]
     subject: NDArray[Any]
+    image: NDArray[Any]
     how: str
+    item: str = ""
 
     @property
     def n_subjects(self) -> int:
@@ -104,13 +108,16 @@ def _binary(column: ScoreColumn, threshold: float, origin: str) -> Answers:
     """The call at the operating point; its confidence is the probability that the model gives to being right."""
     called = column.score >= threshold
     confidence = np.where(called, column.score, 1 - column.score)
-    return Answers(column.target, column.split, called != column.truth, confidence, column.subject, origin)
+    return Answers(
+        column.target, column.split, called != column.truth, confidence, column.subject, column.image, origin
+    )
 
 
 def _several(column: ArgmaxColumn) -> Answers:
     confidence = column.probability.max(axis=1) if len(column.probability) else np.zeros(0)
     wrong = np.asarray(column.decision != column.truth, dtype=bool)
-    return Answers(column.target, column.split, wrong, confidence, column.subject, "most probable class")
+    how = "most probable class"
+    return Answers(column.target, column.split, wrong, confidence, column.subject, column.image, how)
 
 
 def _of_answers(given: AuditInput, answers: Answers, operating: Answers | None) -> CheckResult:
@@ -122,11 +129,36 @@ def _of_answers(given: AuditInput, answers: Answers, operating: Answers | None) 
     areas = [_area(given, answers, excess) for excess in (False, True)]
     order = _error_auroc(given, answers)
     rows = [*areas, order, *_deferral(given, answers, operating), _verdict(given, answers, order)]
-    return CheckResult(rows, _curve(given, answers))
+    return CheckResult([*rows, *_by_doubt(given, answers)], _curve(given, answers))
+
+
+def _by_doubt(given: AuditInput, answers: Answers) -> list[Row]:
+    """The same figures where cases are ordered by the doubt that the model states; no row where it states none.
+
+    The doubt is that of an ensemble's members, of dropout or of an evidential head, or whatever a vendor says.
+    """
+    said = given.predictions
+    said = said[(said["item"] == UNCERTAINTY) & (said["kind"] == "score") & (said["target"] == answers.target)]
+    doubt = dict(zip(said["image"], said["value"].astype(float), strict=True))
+    stated = np.array([doubt.get(image, math.nan) for image in answers.image], dtype=np.float64)
+    known = np.isfinite(stated)
+    if not known.any():
+        return []
+    ordered = Answers(
+        target=answers.target,
+        split=answers.split,
+        wrong=answers.wrong[known],
+        confidence=1 - stated[known],
+        subject=answers.subject[known],
+        image=answers.image[known],
+        how=f"{answers.how}; ordered by the model's stated uncertainty",
+        item=UNCERTAINTY,
+    )
+    return [*(_area(given, ordered, excess) for excess in (False, True)), _error_auroc(given, ordered)]
 
 
 def _said(answers: Answers) -> Row:
-    return {"target": answers.target, "split": answers.split, "n_events": answers.n_wrong}
+    return {"target": answers.target, "item": answers.item, "split": answers.split, "n_events": answers.n_wrong}
 
 
 def _area(given: AuditInput, answers: Answers, excess: bool) -> Row:

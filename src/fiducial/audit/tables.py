@@ -10,7 +10,7 @@ import numpy as np
 
 from fiducial.audit.given import AuditInput
 from fiducial.errors import LabelError, TableError
-from fiducial.records.tables import CASES, PREDICTIONS, validated
+from fiducial.records.tables import CASES, PREDICTED_DICE, PREDICTIONS, UNCERTAINTY, validated
 from fiducial.study import check_groups, with_bands
 from fiducial.study.vocabulary import did_you_mean
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MINIMUM_N = 10
 """Smallest group that is measured, where neither settings nor study state one."""
-PREDICTED_DICE = "predicted_dice"
-"""Item of score rows that are not the probability of a finding, but the Dice that a mask is expected to have."""
 MITIGATED = "mitigated"
 """Condition of the answers of a second model, trained or adjusted to be fairer, on the same images."""
 _OWN = ("image", "subject", "split")
@@ -91,8 +89,8 @@ def audited_split(frame: pd.DataFrame) -> str:
 
 
 def finding_scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows that are probabilities of findings: of kind score, and not a predicted quality."""
-    return predictions[(predictions["kind"] == "score") & (predictions["item"] != PREDICTED_DICE)]
+    """The rows that are probabilities of findings: of kind score, and neither a predicted quality nor a doubt."""
+    return predictions[(predictions["kind"] == "score") & ~predictions["item"].isin([PREDICTED_DICE, UNCERTAINTY])]
 
 
 def with_attributes(rows: pd.DataFrame, given: AuditInput) -> pd.DataFrame:

@@ -17,7 +17,7 @@ MOST_VALUES = 20
 """A number with more distinct values than this makes no groups; the study's bands do."""
 NO_ATTRIBUTE = (
     *("of", "role", "structure", "mask_value", "rater", "path", "unit", "sha256", "signature", "fingerprint"),
-    *("visit", "exam"),
+    *("visit", "exam", "fold"),
 )
 
 

@@ -72,7 +72,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
     from fiducial.flows.openings import count_openings, record_opening
     from fiducial.predict.measure import measure_masks
     from fiducial.records.runs import verify
-    from fiducial.records.tables import CASES, COHORT, PREDICTIONS, read_table, table
+    from fiducial.records.tables import CASES, COHORT, PREDICTIONS, final_answers, read_table, table
     from fiducial.study import load_study
 
     record = verify(run, "study.toml", "cohort.parquet", "predictions.parquet")
@@ -81,10 +81,11 @@ def from_run(run: Path, asked: Asked) -> Opened:
     predictions = read_table(run / "predictions.parquet", PREDICTIONS)
     cohort = read_table(run / "cohort.parquet", COHORT)
     cases = table([], CASES)
-    if (predictions["kind"] == "mask").any():
+    final = final_answers(predictions)
+    if (final["kind"] == "mask").any():
         verify(run, "payload")
-        workers = asked.workers_for(predictions["image"].nunique())
-        cases = measure_masks(predictions, base=run, workers=workers, progress=asked.progress).cases
+        workers = asked.workers_for(final["image"].nunique())
+        cases = measure_masks(final, base=run, workers=workers, progress=asked.progress).cases
     folder = _cohort_folder(run, record)
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
@@ -102,7 +103,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
     def opening() -> int:
         return record_opening(folder, fingerprint=fingerprint, study=study.name, run=run.resolve().name)
 
-    return Opened(given, opening, drawer(given, predictions, run, Files(cohort, folder)))
+    return Opened(given, opening, drawer(given, final, run, Files(cohort, folder)))
 
 
 def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:

@@ -29,5 +29,13 @@ MODELS: dict[str, Callable[[Plan], nn.Module]] = {
 }
 """Model name (as a study or plan says it) -> builder. A network maps [batch, channel, x, y(, z)] to logits."""
 
+
+def deepest(network: nn.Module, plan: Plan) -> nn.Module:
+    """The layer of a plan's network that embeddings are read from."""
+    from fiducial.models import resnet, resunet
+
+    return {"resunet": resunet.deepest, "resnet": resnet.deepest}[plan.model](network)
+
+
 MODEL_TASKS: dict[str, tuple[str, ...]] = {"segmentation": ("resunet",), "classification": ("resnet",)}
 """Task -> the models that can learn it, the planner's default first."""

@@ -25,6 +25,14 @@ def build(plan: Plan) -> nn.Module:
         conv1_t_size=list(plan.kernels[0][:d]),
         conv1_t_stride=list(plan.strides[0][:d]),
         no_max_pool=True,
-        num_classes=len(plan.classes),
+        num_classes=plan.n_outputs,
     )
+    if plan.dropout:
+        network.fc = nn.Sequential(nn.Dropout(plan.dropout), network.get_submodule("fc"))
     return network
+
+
+def deepest(network: nn.Module) -> nn.Module:
+    """The layer whose output, averaged over space, says where an image lies: the pooled features."""
+    layer: nn.Module = network.get_submodule("avgpool")
+    return layer

@@ -36,8 +36,16 @@ def build(plan: Plan) -> nn.Module:
         upsample_kernel_size=strides[1:],
         filters=list(plan.widths),
         res_block=True,
+        dropout=plan.dropout or None,
     )
     return trunk if math.prod(first) == 1 else nn.Sequential(trunk, SubVoxels(first))
+
+
+def deepest(network: nn.Module) -> nn.Module:
+    """The layer whose output, averaged over space, says where an image lies: the bottom of the U."""
+    trunk = network[0] if isinstance(network, nn.Sequential) else network
+    layer: nn.Module = trunk.get_submodule("bottleneck")
+    return layer
 
 
 class SubVoxels(nn.Module):

@@ -10,12 +10,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from fiducial.records.plan import Member
+
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and saved buffers by their first name; the tensors themselves, not copies."""
     names = set(network.state_dict())
     tensors: dict[str, Tensor] = dict(network.named_parameters())
     return tensors | {name: buffer for name, buffer in network.named_buffers() if name in names}
+
+
+def prefix_of(member: Member) -> str:
+    """What the names of one network's weights begin with in a file that holds several."""
+    return f"{member.name}." if member.name else ""
 
 
 @torch.no_grad()

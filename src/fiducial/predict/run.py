@@ -9,22 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fiducial.compute import Failure, map_cases
 from fiducial.errors import InputRefused
 from fiducial.predict.contract import look, require
 from fiducial.predict.exams import Exam, gather_exams, load_images, load_region, truth_of
-from fiducial.predict.prepare import prepare, restore
+from fiducial.predict.prepare import Prepared, prepare, restore
 from fiducial.records.files import read_json, sha256_file
 from fiducial.records.image import Image
 from fiducial.records.plan import InputContract, Plan
-from fiducial.records.predictor import Predictor
 from fiducial.records.progress import Progress, silent
 from fiducial.records.runs import verify
-from fiducial.records.tables import COHORT, PREDICTIONS, read_table, table, write_table
+from fiducial.records.tables import (
+    COHORT,
+    PREDICTED_DICE,
+    PREDICTIONS,
+    UNCERTAINTY,
+    read_table,
+    validated,
+    write_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fiducial.predict.engine import TorchPredictor
+    from fiducial.records.predictor import Answer
 
 MODEL_FILES = ("plan.json", "contract.json", "model.safetensors", "cohort.parquet")
 
@@ -42,15 +53,19 @@ class Predicted:
 class Reader:
     """What predicting one exam needs."""
 
-    predictor: Predictor
+    predictor: TorchPredictor
     plan: Plan
     contract: InputContract
     out: Path
     name: str
     model: str
 
-    def __call__(self, exam: Exam) -> list[dict[str, Any]]:
-        """Predict one exam: check the contract, prepare, apply, export; returns Predictions rows.
+    def __call__(self, exam: Exam) -> dict[str, Any]:
+        """Predict one exam: check the contract, prepare, apply, export.
+
+        Returns:
+            ``rows`` of Predictions, ``embedding`` (numbers; empty where none is asked for) and ``common``, what every
+            row of the exam says.
 
         Raises:
             ContractError: the exam is not of the kind that the model was trained on.
@@ -61,7 +76,7 @@ class Reader:
         require(self.contract, [look(image) for image in images], where=exam.image)
         region = load_region(exam, self.plan.region.mask, images[0]) if self.plan.region else None
         prepared = prepare(images, self.plan, region=region)
-        probabilities = self.predictor(prepared.voxels)
+        answer = self.predictor.answer(prepared.voxels, seed=_seed(exam.image))
         common = {
             "study": self.name,
             "model": self.model,
@@ -70,17 +85,41 @@ class Reader:
             "split": exam.split,
         }
         if self.plan.label_type == "structures":
-            return self._masks(exam, images[0], restore(probabilities, prepared), common)
-        return self._scores(exam, probabilities, common)
+            rows = self._masks(exam, images[0], answer, prepared, common)
+        else:
+            rows = self._scores(exam, answer, common)
+        embedding = [] if answer.embedding is None else [float(v) for v in answer.embedding]
+        return {"rows": rows, "embedding": embedding, "common": common}
 
     def _masks(
-        self, exam: Exam, image: Image, probabilities: np.ndarray, common: dict[str, Any]
+        self, exam: Exam, image: Image, answer: Answer, prepared: Prepared, common: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """Write one label map on the native grid; one row per structure."""
+        """Write label maps on the native grid; one row per structure and member, and the Dice that each may expect."""
+        probabilities = restore(answer.probabilities, prepared)
+        final = probabilities.argmax(axis=0).astype(np.uint8)
+        rows = self._mask_rows(exam, image, final, common)
+        others = []
+        for member, theirs in answer.members.items():
+            labels = restore(theirs, prepared).argmax(axis=0).astype(np.uint8)
+            others.append(labels)
+            rows += self._mask_rows(exam, image, labels, common | {"member": member})
+        for number, target in enumerate(self.plan.targets, start=1):
+            if others:
+                dice = agreement_dice(final, others, number)
+            else:
+                dice = expected_dice(probabilities[number], final == number)
+            if not math.isnan(dice):
+                rows.append(common | {"target": target, "item": PREDICTED_DICE, "kind": "score", "value": dice})
+        return rows
+
+    def _mask_rows(
+        self, exam: Exam, image: Image, labels: NDArray[np.uint8], common: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Write one label map; one row per structure."""
         from fiducial.archive import write_nifti
 
-        labels = probabilities.argmax(axis=0).astype(np.uint8)
-        path = Path("payload") / f"{_safe(exam.image)}.nii.gz"
+        ending = f"@{common['member']}" if common.get("member") else ""
+        path = Path("payload") / f"{_safe(exam.image)}{ending}.nii.gz"
         write_nifti(Image(labels[None], image.geometry), self.out / path)
         digest = sha256_file(self.out / path)
         rows = []
@@ -100,16 +139,20 @@ class Reader:
             )
         return rows
 
-    def _scores(self, exam: Exam, probabilities: np.ndarray, common: dict[str, Any]) -> list[dict[str, Any]]:
-        """One row per target, or per class of the only target."""
+    def _scores(self, exam: Exam, answer: Answer, common: dict[str, Any]) -> list[dict[str, Any]]:
+        """One row per member and target, or class of the only target; and the model's own doubt where it states one."""
         truth = truth_of(exam, self.plan)
         exclusive = self.plan.label_type == "multiclass"
         rows = []
-        for number, name in enumerate(self.plan.classes):
-            true = float(truth[number]) if not exclusive else _one_against_rest(float(truth[0]), number)
-            target, item = (self.plan.targets[0], name) if exclusive else (name, "")
-            value = min(1.0, max(0.0, float(probabilities[number])))
-            rows.append(common | {"target": target, "item": item, "kind": "score", "value": value, "truth": true})
+        for member, probabilities in {"": answer.probabilities, **answer.members}.items():
+            for number, name in enumerate(self.plan.classes):
+                true = float(truth[number]) if not exclusive else _one_against_rest(float(truth[0]), number)
+                target, item = (self.plan.targets[0], name) if exclusive else (name, "")
+                said = {"member": member, "target": target, "item": item, "kind": "score", "truth": true}
+                rows.append(common | said | {"value": min(1.0, max(0.0, float(probabilities[number])))})
+        doubts = [] if answer.uncertainty is None else [float(v) for v in answer.uncertainty]
+        for target, doubt in zip(self.plan.targets, doubts, strict=False):
+            rows.append(common | {"target": target, "item": UNCERTAINTY, "kind": "score", "value": doubt})
         return rows
 
 
@@ -163,17 +206,53 @@ def predict_cohort(
     )
     # In this process: the network already uses every core.
     done = map_cases(reader, {e.image: e for e in chosen}, workers=1, progress=progress, title="predicting")
-    rows = [row for result in done.results.values() for row in result]
-    if not rows:
+    if not done.results:
         first = done.failures[0]
         raise InputRefused(
             f"none of {len(chosen)} images could be predicted; the first: {first.message}",
             where=first.key,
             action="give images of the kind that the model was trained on",
         )
-    write_table(table(rows, PREDICTIONS), out / "predictions.parquet", PREDICTIONS)
+    write_table(_gathered(list(done.results.values()), plan.targets[0]), out / "predictions.parquet", PREDICTIONS)
     failures = (*done.failures, *(Failure(key, "NoExam", reason) for key, reason in aside.items()))
     return Predicted(len(done.results), len(chosen), failures)
+
+
+def _gathered(results: Sequence[dict[str, Any]], target: str) -> pd.DataFrame:
+    """Rows of all exams, and a row for each coordinate of each embedding."""
+    import pandas as pd
+
+    rows = pd.DataFrame([row for result in results for row in result["rows"]])
+    embedded = [result for result in results if result["embedding"]]
+    if embedded:
+        n = len(embedded[0]["embedding"])
+        common = pd.DataFrame([result["common"] for result in embedded])
+        coordinates = common.loc[common.index.repeat(n)].reset_index(drop=True)
+        coordinates["value"] = np.concatenate([result["embedding"] for result in embedded])
+        coordinates["item"] = [f"{k:02d}" for k in range(n)] * len(embedded)
+        rows = pd.concat([rows, coordinates.assign(target=target, kind="embedding")], ignore_index=True)
+    return validated(rows, PREDICTIONS)
+
+
+def expected_dice(probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """The Dice that a mask may expect if its voxels are right with the stated probabilities.
+
+    2 sum of p inside the mask / (sum of p + size of the mask): the ratio of the expectations of numerator and
+    denominator. NaN for an empty mask.
+    """
+    size = int(mask.sum())
+    total = float(probability.sum(dtype=np.float64))
+    return 2 * float(probability[mask].sum(dtype=np.float64)) / (total + size) if size else math.nan
+
+
+def agreement_dice(final: NDArray[np.uint8], others: Sequence[NDArray[np.uint8]], label: int) -> float:
+    """Mean Dice of the members' masks with the final one (Roy et al., NeuroImage 2019); NaN if that is empty."""
+    mask = final == label
+    size = int(mask.sum())
+    if not size:
+        return math.nan
+    theirs = [other == label for other in others]
+    return float(np.mean([2 * int((mask & one).sum()) / (size + int(one.sum())) for one in theirs]))
 
 
 def cohort_of(run: Path, cohort: Path) -> pd.DataFrame:
@@ -189,6 +268,13 @@ def cohort_of(run: Path, cohort: Path) -> pd.DataFrame:
 def _one_against_rest(true_class: float, number: int) -> float:
     """1 for the true class, 0 for another, NaN where the label is missing (-1)."""
     return math.nan if true_class < 0 else float(true_class == number)
+
+
+def _seed(image: str) -> int:
+    """A seed of its own for each image, so that its draws do not depend on what was predicted before."""
+    import hashlib
+
+    return int.from_bytes(hashlib.sha256(image.encode()).digest()[:6], "big")
 
 
 def _safe(image: str) -> str:

@@ -55,8 +55,37 @@ class Augmentation(Frozen):
     spatial_probability: float = 0.5
 
 
+class Member(Frozen):
+    """One network of an ensemble: its name in tables and weights, its seed, and the fold that it never sees.
+
+    A run of one network has the single member of no name; ``fold`` -1 leaves no fold out.
+    """
+
+    name: str = ""
+    seed: int = 0
+    fold: int = -1
+
+
+class Mitigation(Frozen):
+    """How training makes up for groups that it would otherwise serve less well.
+
+    ``reweighing``: the loss of a case counts P(group) P(class) / P(group, class), so that group and class are
+    independent. ``balanced``: every group (of one class, where cases have one) is drawn equally often.
+    ``group_dro``: the loss is that of the groups, weighted towards those that fare worst.
+    """
+
+    method: Literal["reweighing", "balanced", "group_dro"]
+    attribute: str
+    groups: tuple[str, ...]
+
+
 class Plan(Frozen):
-    """Everything that training and prediction follow; written to ``plan.json`` before training starts."""
+    """Everything that training and prediction follow; written to ``plan.json`` before training starts.
+
+    ``views`` and ``draws`` ask for further answers beside the final one: of that many mirrored or shifted views, or of
+    networks whose ``dropout`` stays on. ``head`` is ``plain`` (probabilities) or ``evidential`` (evidence for each
+    class, from which probabilities and a total uncertainty follow).
+    """
 
     task: str
     dimensions: Literal[2, 3]
@@ -84,6 +113,13 @@ class Plan(Frozen):
     foreground_fraction: float = 0.0
     augmentation: Augmentation = Augmentation()
     test_mirror_axes: tuple[int, ...] = ()
+    members: tuple[Member, ...] = (Member(),)
+    head: Literal["plain", "evidential"] = "plain"
+    dropout: float = 0.0
+    mitigation: Mitigation | None = None
+    views: int = 0
+    draws: int = 0
+    embeddings: bool = False
     overlap: float = 0.5
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     device: str
@@ -93,6 +129,12 @@ class Plan(Frozen):
     memory_gb: float
     seconds_per_step: float = 0.0
     reasons: dict[str, str] = {}
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that the network gives: one per class, or evidence for and against each class that stands alone."""
+        pairs = self.head == "evidential" and self.label_type in ("binary", "multilabel")
+        return len(self.classes) * (2 if pairs else 1)
 
 
 class ChannelContract(Frozen):

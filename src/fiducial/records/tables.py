@@ -51,6 +51,10 @@ class Schema:
 
 
 NAN = math.nan
+PREDICTED_DICE = "predicted_dice"
+"""Item of score rows that are not the probability of a finding, but the Dice that a mask is expected to have."""
+UNCERTAINTY = "uncertainty"
+"""Item of score rows that are not the probability of a finding, but the model's own doubt about a case, in [0, 1]."""
 _SPLIT = ("", *SPLITS)
 
 COHORT = Schema(
@@ -90,7 +94,7 @@ PREDICTIONS = Schema(
         Column("subject", default=None),
         Column("image", default=None),
         Column("target", default=None, meaning="a structure, label or finding"),
-        Column("item", meaning="a class (one row each), instance, box or map"),
+        Column("item", meaning="a class (one row each), instance, box, map or coordinate; predicted_dice; uncertainty"),
         Column("kind", default="score", legal=KINDS),
         Column("value", "number", NAN, meaning="for a score: a probability in [0, 1]"),
         Column("truth", "number", NAN),
@@ -221,6 +225,14 @@ def table(rows: list[dict[str, Any]], schema: Schema) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows) if rows else pd.DataFrame({column.name: [] for column in schema.columns})
     return validated(frame, schema)
+
+
+def final_answers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The model's final answers on images as they are: no member, rater, stress test, embedding, doubt or quality."""
+    rows = predictions
+    final = (rows["member"] == "") & (rows["rater"] == "") & (rows["condition"] == "clean")
+    beside = (rows["kind"] == "embedding") | rows["item"].isin([PREDICTED_DICE, UNCERTAINTY])
+    return rows[final & ~beside].reset_index(drop=True)
 
 
 def validated(frame: pd.DataFrame, schema: Schema, *, where: str = "") -> pd.DataFrame:

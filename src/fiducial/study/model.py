@@ -93,14 +93,47 @@ class Task(_Frozen):
     region: Region | None = None
 
 
+class Mitigate(_Frozen):
+    """Make training fairer to the groups of an attribute: ``reweighing``, ``balanced`` or ``group_dro``."""
+
+    method: Literal["reweighing", "balanced", "group_dro"]
+    attribute: str = Field(min_length=1)
+
+
 class Train(_Frozen):
-    """The budget; the planner turns it into steps once. ``model`` empty lets the planner choose."""
+    """The budget, shared by all networks; the planner turns it into steps once.
+
+    ``model`` empty lets the planner choose. ``folds`` > 1 trains that many networks, each without one fold of train and
+    validation; ``seeds`` > 1 that many on the same parts. ``head`` is ``plain`` or ``evidential``.
+    """
 
     minutes: float = Field(default=5.0, gt=0)
     memory_gb: float = Field(default=4.0, gt=0)
-    folds: int = Field(default=1, ge=1, le=1)
+    folds: int = Field(default=1, ge=1, le=20)
+    seeds: int = Field(default=1, ge=1, le=20)
     seed: int = Field(default=0, ge=0)
     model: str = ""
+    head: Literal["plain", "evidential"] = "plain"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    mitigate: Mitigate | None = None
+
+    @model_validator(mode="after")
+    def _one_ensemble(self) -> Train:
+        if self.folds > 1 and self.seeds > 1:
+            raise ValueError(f"folds = {self.folds} and seeds = {self.seeds}; an ensemble is of folds or of seeds")
+        return self
+
+
+class Predict(_Frozen):
+    """What is said beside the final answer, as rows by ``member`` or of kind ``embedding``.
+
+    ``views`` > 0 averages that many mirrored and shifted views and notes each; ``draws`` > 0 notes that many answers
+    with dropout left on; ``embeddings`` notes where each image lies in the deepest layer.
+    """
+
+    views: int = Field(default=0, ge=0, le=14)
+    draws: int = Field(default=0, ge=0, le=100)
+    embeddings: bool = True
 
 
 class OperatingPoint(_Frozen):
@@ -188,6 +221,7 @@ class Study(_Frozen):
     data: Data = Data()
     task: Task
     train: Train = Train()
+    predict: Predict = Predict()
     operating_point: OperatingPoint | None = None
     accept: tuple[Criterion, ...] = ()
 
@@ -246,9 +280,33 @@ class Study(_Frozen):
         models = MODEL_TASKS.get(self.task.kind, ())
         if self.train.model and self.train.model not in models:
             raise IllegalWordError(self.train.model, f"a model for {self.task.kind} (train.model)", models)
+        self._check_training()
         for number, criterion in enumerate(self.accept, start=1):
             self._check_criterion(criterion, METRICS[criterion.metric], f"accept {number}")
         return self
+
+    def _check_training(self) -> None:
+        """What training and prediction are asked for, against task, split and attributes."""
+        train, split = self.train, self.data.split
+        if split.folds > 1 and train.folds not in (1, split.folds):
+            raise ValueError(f"train.folds = {train.folds} and data.split.folds = {split.folds} disagree; say it once")
+        if train.head == "evidential" and self.task.kind != "classification":
+            raise IllegalWordError(train.head, f"a head for {self.task.kind} (train.head)", ("plain",))
+        if self.predict.draws and not train.dropout:
+            raise ValueError("predict.draws needs train.dropout above 0: without dropout every draw is the same")
+        several = max(train.folds, train.seeds) > 1
+        if (self.predict.draws and (self.predict.views or several)) or (self.predict.views and several):
+            raise ValueError("rows by member are of networks (folds, seeds), draws or views; ask for one of them")
+        if train.mitigate is None:
+            return
+        if train.mitigate.attribute not in self.data.attributes:
+            name = train.mitigate.attribute
+            raise IllegalWordError(name, "an attribute of this study (train.mitigate)", self.data.attributes)
+        if self.task.kind != "classification" and train.mitigate.method != "balanced":
+            what = f"a mitigation for {self.task.kind} (train.mitigate): its loss is of a batch, not of a case"
+            raise IllegalWordError(train.mitigate.method, what, ("balanced",))
+        if train.mitigate.method == "reweighing" and len(self.task.targets) > 1:
+            raise ValueError("train.mitigate: reweighing is for one target; use balanced or group_dro for several")
 
     def _check_criterion(self, criterion: Criterion, metric: Metric, where: str) -> None:
         """A criterion against task, targets, attributes and operating point."""

@@ -28,7 +28,8 @@ class Cached:
     """One prepared case.
 
     ``voxels`` [channel, x, y, z] float32, ``labels`` [x, y, z] uint8 or None, ``truth`` [class] or a class index,
-    ``locations`` the coordinates [n, 3] of up to 2,000 voxels of each foreground class.
+    ``locations`` the coordinates [n, 3] of up to 2,000 voxels of each foreground class; ``group`` the position in the
+    plan's mitigated groups and ``weight`` what the case counts.
     """
 
     image: str
@@ -37,6 +38,8 @@ class Cached:
     labels: NDArray[np.uint8] | None
     truth: NDArray[np.float32] | None
     locations: tuple[NDArray[np.int64], ...]
+    group: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

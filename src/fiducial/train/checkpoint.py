@@ -24,6 +24,7 @@ class State:
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.Optimizer
+    objective: nn.Module = field(default_factory=nn.Module)
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -38,7 +39,7 @@ def save_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
         InputRefused: the disk is full or the file may not be written.
     """
     tensors = _prefixed("network", weights_of(state.network)) | _prefixed("average", weights_of(state.average))
-    tensors |= _prefixed("best", state.best)
+    tensors |= _prefixed("best", state.best) | _prefixed("objective", weights_of(state.objective))
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}", values)
     metadata = {
@@ -76,6 +77,7 @@ def load_checkpoint(state: State, path: Path, *, plan_digest: str) -> None:
         )
     load_weights(state.network, _without_prefix("network", tensors))
     load_weights(state.average, _without_prefix("average", tensors))
+    load_weights(state.objective, _without_prefix("objective", tensors))
     state.best = _without_prefix("best", tensors)
     saved = state.optimizer.state_dict()
     for index in (i for group in saved["param_groups"] for i in group["params"]):

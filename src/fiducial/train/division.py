@@ -18,7 +18,8 @@ N_NOTED = 50
 def split_study(study: Study, cohort: pd.DataFrame) -> pd.DataFrame:
     """Split as the study says; the mix of a classification's classes is kept alike in all parts."""
     labels = study.task.targets if study.task.kind == "classification" else ()
-    return split_cohort(with_bands(cohort, study.data.bands), study.data.split, labels=labels)
+    rule = study.data.split.model_copy(update={"folds": max(study.train.folds, study.data.split.folds)})
+    return split_cohort(with_bands(cohort, study.data.bands), rule, labels=labels)
 
 
 def frozen_split(study: Study, cohort: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -7,9 +7,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from fiducial.models.weights import weights_of
 from fiducial.predict.engine import apply_network
 from fiducial.records.plan import Plan
 from fiducial.records.progress import Progress, silent
-from fiducial.tasks import LEARN
 from fiducial.train.augmentation import augment
 from fiducial.train.cache import Cached
 from fiducial.train.checkpoint import State, load_checkpoint, save_checkpoint
+from fiducial.train.objective import Objective
 from fiducial.train.sampling import batch_at
 
 CHECKPOINT_SECONDS = 30.0
@@ -48,7 +48,7 @@ class Machinery:
     network: Any
     average: nn.Module
     optimizer: Any
-    loss: Callable[[Tensor, Tensor], Tensor]
+    objective: Objective
 
 
 def set_up(plan: Plan) -> Machinery:
@@ -77,8 +77,7 @@ def set_up(plan: Plan) -> Machinery:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # and announces its precision
         fabric = Fabric(accelerator=plan.device, devices=1, precision=plan.precision)
         wrapped, optimizer = fabric.setup(network.train(), optimizer)
-    learn = LEARN[plan.task]()
-    return Machinery(fabric, wrapped, average.to(fabric.device), optimizer, learn.make_loss(plan))
+    return Machinery(fabric, wrapped, average.to(fabric.device), optimizer, Objective(plan).to(fabric.device))
 
 
 def train_step(machinery: Machinery, plan: Plan, cases: Sequence[Cached], step: int) -> float:
@@ -86,12 +85,16 @@ def train_step(machinery: Machinery, plan: Plan, cases: Sequence[Cached], step: 
     factor = rate_factor(step, plan)
     for group in machinery.optimizer.param_groups:
         group["lr"] = plan.learning_rate * factor
-    x, y, generator = batch_at(step, cases, plan)
-    x, moved = augment(x, y if plan.label_type == "structures" else None, plan.augmentation, generator)
-    y = y if moved is None else moved
-    x, y = x.to(machinery.fabric.device), y.to(machinery.fabric.device)
-    logits = apply_network(machinery.network, x, plan)
-    loss = machinery.loss(logits.float(), y)
+    batch = batch_at(step, cases, plan)
+    x, moved = augment(
+        batch.x, batch.y if plan.label_type == "structures" else None, plan.augmentation, batch.generator
+    )
+    if moved is not None:
+        batch = replace(batch, y=moved)
+    if plan.dropout:
+        torch.manual_seed(plan.seed * 1_000_003 + step)  # a resumed training drops what an uninterrupted one does
+    logits = apply_network(machinery.network, x.to(machinery.fabric.device), plan)
+    loss: Tensor = machinery.objective(logits.float(), batch, step / plan.n_steps)
     machinery.optimizer.zero_grad()
     machinery.fabric.backward(loss)
     machinery.fabric.clip_gradients(machinery.network, machinery.optimizer, max_norm=12.0)
@@ -120,7 +123,7 @@ def train_loop(
         InputRefused: the disk is full. RunMismatch: the checkpoint belongs to another plan.
     """
     machinery = set_up(plan)
-    state = State(machinery.network.module, machinery.average, machinery.optimizer.optimizer)
+    state = State(machinery.network.module, machinery.average, machinery.optimizer.optimizer, machinery.objective)
     if resume and checkpoint.exists():
         load_checkpoint(state, checkpoint, plan_digest=plan_digest)
     every = max(1, plan.n_steps // N_CHECKS)
@@ -139,6 +142,7 @@ def train_loop(
     except KeyboardInterrupt:
         save_checkpoint(state, checkpoint, plan_digest=plan_digest)
         raise
+    save_checkpoint(state, checkpoint, plan_digest=plan_digest)  # what comes next may be interrupted too
     keep_best = plan.task == "classification" and bool(state.best)
     return Trained(state.best if keep_best else weights_of(state.average), state.history)
 
@@ -197,12 +201,12 @@ def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[C
 @torch.no_grad()
 def validation_loss(machinery: Machinery, plan: Plan, validation: Sequence[Cached]) -> float:
     """Mean loss of the averaged weights over fixed validation batches, without augmentation."""
-    fixed = plan.model_copy(update={"seed": 0, "batch": min(plan.batch, len(validation))})
+    fixed = plan.model_copy(update={"seed": 0, "batch": min(plan.batch, len(validation)), "mitigation": None})
     n_batches = min(N_VALIDATION_BATCHES, math.ceil(len(validation) / fixed.batch))
     total = 0.0
     for number in range(n_batches):
-        x, y, _ = batch_at(number, validation, fixed)
+        batch = batch_at(number, validation, fixed)
         with machinery.fabric.autocast():
-            logits = apply_network(machinery.average, x.to(machinery.fabric.device), plan)
-        total += float(machinery.loss(logits.float(), y.to(machinery.fabric.device)))
+            logits = apply_network(machinery.average, batch.x.to(machinery.fabric.device), plan)
+        total += float(machinery.objective.plain(logits.float(), batch))
     return total / n_batches

@@ -20,6 +20,7 @@ from fiducial.records.plan import Augmentation, Normalisation, Plan, RegionPlan
 from fiducial.study import Study
 from fiducial.tasks.labels import Labels
 from fiducial.train.cache import Cached
+from fiducial.train.ensemble import members_of
 from fiducial.train.fingerprint import Traits
 from fiducial.train.geometry import bfloat16_is_sound, classification_shape, segmentation_shape
 
@@ -113,6 +114,12 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
             study.task.kind, flat=flat, sided=sided, region=region is not None, absolute=unit in ABSOLUTE_UNITS
         ),
         test_mirror_axes=() if sided else (0,),
+        members=members_of(study, seed),
+        head=study.train.head,
+        dropout=study.train.dropout,
+        views=study.predict.views,
+        draws=study.predict.draws,
+        embeddings=study.predict.embeddings,
         precision="32-true",
         device=budget.device,
         n_threads=budget.n_threads,
@@ -166,7 +173,7 @@ def _augmentation(kind: str, *, flat: bool, sided: bool, region: bool, absolute:
 
 
 def time_plan(plan: Plan, pace: Pace, budget: Budget, *, n_cases: int) -> Plan:
-    """Choose the faster precision and as many steps as the budget's remaining seconds hold.
+    """Choose the faster precision and as many steps as the budget's remaining seconds hold, shared by all networks.
 
     Never fewer than 30 steps, and never more than a fixed number of passes over the cases (1,000 for segmentation,
     150 for classification), beyond which training only memorises them.
@@ -174,11 +181,14 @@ def time_plan(plan: Plan, pace: Pace, budget: Budget, *, n_cases: int) -> Plan:
     seconds_per_step = pace.seconds_per_step
     precision = min(seconds_per_step, key=lambda name: seconds_per_step[name])
     each = seconds_per_step[precision]
-    left = max(0.0, budget.seconds_left - pace.seconds_checking)
+    n_networks = len(plan.members)
+    left = max(0.0, budget.seconds_left / n_networks - pace.seconds_checking)
     useful = math.ceil(MAX_EPOCHS[plan.task] * n_cases / plan.batch)
     n_steps = max(MIN_STEPS, min(int(left / each), useful))
     timed = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in seconds_per_step.items())
     why = f"a step takes {timed}; {left:.0f} s are left beside {pace.seconds_checking:.1f} s of validation"
+    if n_networks > 1:
+        why += f", for each of {n_networks} networks"
     if n_steps == useful:
         why += f"; {MAX_EPOCHS[plan.task]} passes over {n_cases} cases are enough"
     return Plan.model_validate(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fiducial import __version__
 from fiducial.cohort import cohort_digest, load_cohort
@@ -15,7 +16,7 @@ from fiducial.compute import Failure, map_cases, visible_cores
 from fiducial.errors import InputRefused, LabelError, RunMismatch
 from fiducial.predict.contract import learn_contract
 from fiducial.predict.exams import Exam, gather_exams
-from fiducial.records.files import atomic_path, read_json, sha256_json, write_json, write_text
+from fiducial.records.files import read_json, write_json, write_text
 from fiducial.records.plan import Plan
 from fiducial.records.progress import Progress, silent
 from fiducial.records.runs import seal, verify
@@ -24,10 +25,15 @@ from fiducial.study import Study, check_against
 from fiducial.tasks import TASKS
 from fiducial.tasks.classification.task import class_name
 from fiducial.tasks.labels import Labels
-from fiducial.train.cache import Cached, build_cache
+from fiducial.train.cache import build_cache
 from fiducial.train.division import frozen_split
+from fiducial.train.ensemble import fit, parts_of
 from fiducial.train.fingerprint import Traits, TraitsRequest, measure_traits
+from fiducial.train.groups import with_groups
 from fiducial.train.planner import Budget, draft_plan, measure_pace, time_plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SERIAL_BYTES = 50e6  # below this, starting worker processes takes longer than the work
 
@@ -81,6 +87,8 @@ def train_study(
     budget = Budget(started, study.train.minutes, study.train.memory_gb, _device(device), visible_cores())
     write_table(cohort, out / "cohort.parquet", COHORT)
     write_text(out / "study.toml", study.to_toml())
+    if study.train.folds > 1:  # every network leaves a fold of both parts out
+        chosen = {"train": [*chosen["train"], *chosen["validation"]], "validation": []}
     measured, lost = _traits(chosen["train"], study, progress)
     traits = list(measured.values())
     plan, plan_is_new = _plan(out, study, traits, labels, budget, seed=seed, resume=resume)
@@ -91,12 +99,16 @@ def train_study(
     )
     if not train:
         raise InputRefused("every training case failed", where=str(folder), action=lost_too[0].message)
+    train, mitigation = with_groups(train, _values(study, cohort), study, plan)
+    folds = _folds(study, cohort)
+    first, aside_first = parts_of(plan.members[0], train, validation, folds)
     if plan_is_new:
-        plan = time_plan(plan, measure_pace(plan, train, validation), budget, n_cases=len(train))
+        plan = plan.model_copy(update={"mitigation": mitigation})
+        plan = time_plan(plan, measure_pace(plan, first, aside_first), budget, n_cases=len(first))
         write_json(out / "plan.json", plan.model_dump(mode="json"))
     contract = learn_contract([t.looks for t in traits], region_mask=plan.region.mask if plan.region else "")
     write_json(out / "contract.json", contract.model_dump(mode="json"))
-    _fit(out, plan, train, validation, resume=resume, progress=progress)
+    fit(out, plan, train, validation, folds, resume=resume, progress=progress)
     seconds = time.monotonic() - started
     failures = (*[Failure(k, "NoExam", v) for k, v in aside.items()], *lost, *lost_too, *lost_three)
     facts = {
@@ -106,8 +118,9 @@ def train_study(
         "seed": plan.seed,
         "n_steps": plan.n_steps,
         "seconds": round(seconds, 1),
-        "n_train": len(train),
-        "n_validation": len(validation),
+        "n_train": len(first),
+        "n_validation": len(aside_first),
+        "n_networks": len(plan.members),
         "n_parameters": _n_parameters(plan),
         "notes": notes,
         "set_aside": [{"image": f.key, "error": f.error, "message": f.message} for f in failures],
@@ -117,7 +130,7 @@ def train_study(
     seal(out, *names, **facts)
     shutil.rmtree(out / "cache", ignore_errors=True)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
-    return TrainedRun(out, len(train), len(validation), plan.n_steps, seconds, failures)
+    return TrainedRun(out, len(first), len(aside_first), plan.n_steps, seconds, failures)
 
 
 def _claim(out: Path, fingerprint: str, *, resume: bool) -> bool:
@@ -194,34 +207,20 @@ def _plan(
     return draft_plan(study, traits, labels, budget, seed=study.train.seed if seed is None else seed), True
 
 
-def _fit(
-    out: Path,
-    plan: Plan,
-    train: Sequence[Cached],
-    validation: Sequence[Cached],
-    *,
-    resume: bool,
-    progress: Progress,
-) -> None:
-    """Run the loop and write weights and history."""
-    import pandas as pd
+def _values(study: Study, cohort: pd.DataFrame) -> dict[str, str]:
+    """The value, by image, of the attribute that training is to be made fairer to."""
+    if study.train.mitigate is None:
+        return {}
+    column = cohort[study.train.mitigate.attribute]
+    said = column.astype(object).where(column.notna(), "").map(str)
+    return dict(zip(cohort["image"], said, strict=True))
 
-    from fiducial.train.checkpoint import save_tensors
-    from fiducial.train.loop import train_loop
 
-    plan_digest = sha256_json(plan.model_dump(mode="json"))
-    trained = train_loop(
-        plan,
-        train,
-        validation,
-        out / "checkpoint" / "state.safetensors",
-        plan_digest=plan_digest,
-        resume=resume,
-        progress=progress,
-    )
-    save_tensors(trained.weights, out / "model.safetensors", {"plan": plan_digest})
-    with atomic_path(out / "history.parquet") as part:
-        pd.DataFrame(trained.history).to_parquet(part, index=False)
+def _folds(study: Study, cohort: pd.DataFrame) -> dict[str, int]:
+    """The fold of each image; empty where no network leaves one out."""
+    if study.train.folds == 1:
+        return {}
+    return dict(zip(cohort["image"], map(int, cohort["fold"]), strict=True))
 
 
 def _device(device: str) -> str:

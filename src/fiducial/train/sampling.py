@@ -6,6 +6,7 @@ No state is carried from step to step, so a resumed training sees what an uninte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,25 +19,44 @@ from fiducial.train.cache import Cached
 _ORDER, _BATCH = 1, 2
 
 
-def batch_at(step: int, cases: Sequence[Cached], plan: Plan) -> tuple[Tensor, Tensor, np.random.Generator]:
-    """The batch of one step: images [batch, channel, x, y, z], truth, and the generator for its augmentation.
+@dataclass(frozen=True)
+class Batch:
+    """Images ``x`` [batch, channel, x, y, z], truth ``y``, and each case's ``group`` and ``weight`` [batch].
 
-    Cases come in a new random order each epoch. A patch is centred, with the plan's ``foreground_fraction``, on a
-    voxel of a class drawn evenly from those the case has; else it lies anywhere.
+    ``generator`` is for the batch's augmentation.
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+    weight: Tensor
+    generator: np.random.Generator
+
+
+def batch_at(step: int, cases: Sequence[Cached], plan: Plan) -> Batch:
+    """The batch of one step.
+
+    Cases come in a new random order each epoch; where the plan balances groups, an epoch draws from each group equally
+    often, which repeats the cases of small groups and leaves out some of large ones. A patch is centred, with the
+    plan's ``foreground_fraction``, on a voxel of a class drawn evenly from those the case has; else it lies anywhere.
     """
     generator = np.random.default_rng([plan.seed, _BATCH, step])
-    chosen = [cases[i] for i in _indices(step, len(cases), plan)]
+    chosen = [cases[i] for i in _indices(step, cases, plan)]
+    group = torch.tensor([case.group for case in chosen])
+    weight = torch.tensor([case.weight for case in chosen], dtype=torch.float32)
     if plan.label_type != "structures":
         x = np.stack([case.voxels for case in chosen])
         truth = np.stack([case.truth for case in chosen if case.truth is not None])
         y = torch.from_numpy(truth)
-        return torch.from_numpy(x), y[:, 0] if plan.label_type == "multiclass" else y, generator
+        y = y[:, 0] if plan.label_type == "multiclass" else y
+        return Batch(torch.from_numpy(x), y, group, weight, generator)
     images, labels = [], []
     for case in chosen:
         start = _patch_start(case, plan, generator)
         images.append(crop(case.voxels, start, plan.patch))
         labels.append(crop(np.asarray(case.labels)[None], start, plan.patch))
-    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)).long(), generator
+    y = torch.from_numpy(np.stack(labels)).long()
+    return Batch(torch.from_numpy(np.stack(images)), y, group, weight, generator)
 
 
 def crop(array: NDArray[np.generic], start: Triple, size: Triple) -> NDArray[np.generic]:
@@ -53,13 +73,32 @@ def crop(array: NDArray[np.generic], start: Triple, size: Triple) -> NDArray[np.
     return box
 
 
-def _indices(step: int, n_cases: int, plan: Plan) -> list[int]:
+def _indices(step: int, cases: Sequence[Cached], plan: Plan) -> list[int]:
     """Positions in the stream of shuffled epochs that one step takes."""
+    n_cases = len(cases)
     first, last = step * plan.batch, (step + 1) * plan.batch
     epochs = range(first // n_cases, (last - 1) // n_cases + 1)
-    orders = [np.random.default_rng([plan.seed, _ORDER, epoch]).permutation(n_cases) for epoch in epochs]
+    orders = [_order(epoch, cases, plan) for epoch in epochs]
     skipped = epochs.start * n_cases
     return [int(i) for i in np.concatenate(orders)[first - skipped : last - skipped]]
+
+
+def _order(epoch: int, cases: Sequence[Cached], plan: Plan) -> NDArray[np.int64]:
+    """One epoch's order: a permutation, or as many draws with every group equally often."""
+    generator = np.random.default_rng([plan.seed, _ORDER, epoch])
+    if plan.mitigation is None or plan.mitigation.method != "balanced":
+        return generator.permutation(len(cases))
+    group = np.array([case.group for case in cases])
+    present = np.unique(group)
+    # Turn by turn, each group once in random order; within a group, shuffled rounds of its own cases.
+    n_turns = -(-len(cases) // len(present))
+    turns = np.concatenate([generator.permutation(present) for _ in range(n_turns)])[: len(cases)]
+    order = np.empty(len(cases), np.int64)
+    for one in present:
+        own, places = np.flatnonzero(group == one), np.flatnonzero(turns == one)
+        rounds = [generator.permutation(own) for _ in range(-(-len(places) // len(own)))]
+        order[places] = np.concatenate(rounds)[: len(places)]
+    return order
 
 
 def _patch_start(case: Cached, plan: Plan, generator: np.random.Generator) -> Triple:

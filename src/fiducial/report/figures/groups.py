@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import wording
@@ -161,24 +162,26 @@ def training(history: pd.DataFrame, *, prefix: str, x: str, panels: Sequence[Seq
     """Training curves: one panel for losses and one for what validation measures.
 
     Args:
-        history: one row a step or epoch.
+        history: one row a step or epoch; where a column ``member`` tells several networks apart, each has a line.
         prefix: makes the SVG's ids unique.
         x: column of the horizontal axis.
         panels: columns of each panel, from the top.
     """
+    networks = [rows for _, rows in history.groupby("member", sort=False)] if "member" in history else [history]
     with styled():
         figure, all_axes = new_figure(1.0 + 1.75 * len(panels), rows=len(panels), ratios=(1.0,) * len(panels))
         for axes, columns in zip(all_axes, panels, strict=True):
-            for place, column in enumerate(columns):
-                rows = history[[x, column]].dropna()
+            for (place, column), (number, own) in product(enumerate(columns), enumerate(networks)):
+                rows = own[[x, column]].dropna()
                 axes.plot(
                     rows[x],
                     rows[column],
                     color=COLOURS[place % len(COLOURS)],
                     linestyle=DASHES[place % len(DASHES)],
-                    marker="o" if len(rows) <= 30 else "",
+                    linewidth=None if len(networks) == 1 else 0.8,
+                    marker="o" if len(rows) <= 30 and len(networks) == 1 else "",
                     markersize=3,
-                    label=short(wording.plain(column), 30),
+                    label=short(wording.plain(column), 30) if number == 0 else None,
                 )
             axes.grid(visible=True, color=FAINT, linewidth=0.5)
             axes.legend(loc="best")
