@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from fiducial.cli.main import run
+from fiducial.phantom.hospital import make_patients, write_hospital
 
 COMMAND_LINE = "from fiducial.cli.main import main; main()"
 
@@ -90,6 +92,39 @@ def test_a_truncated_file_sets_its_case_aside_by_name(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:200])
     assert run(["ingest", str(source), "--out", str(tmp_path / "cohort"), "--workers", "1", "--quiet"]) == 0
     assert "rejected 1" in capsys.readouterr().out
+
+
+def test_a_mask_with_another_affine_alone_sets_its_case_aside_with_both_grids(tmp_path, capsys):
+    source = write_pairs(tmp_path / "source")
+    path = source / "labels" / "case_0.nii.gz"
+    mask = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(mask.dataobj), np.diag([1.0, 1.0, 2.5, 1.0])), path)
+    assert run(["ingest", str(source), "--out", str(tmp_path / "cohort"), "--workers", "1", "--quiet"]) == 0
+    assert "rejected 1" in capsys.readouterr().out
+    [row] = rejected(tmp_path / "cohort")
+    assert "case_0" in row["source"]
+    assert "12 x 12 x 8 voxels" in row["reason"]
+    assert "2.5" in row["reason"]
+
+
+def rejected(cohort: Path) -> list[dict[str, str]]:
+    """The rows of an ingest report that say why something was not taken."""
+    return [row for row in json.loads((cohort / "ingest.json").read_text())["rows"] if row["status"] == "rejected"]
+
+
+def test_truncated_and_foreign_files_in_a_dicom_tree_are_named_and_the_rest_goes_on(tmp_path, capsys):
+    write_hospital(make_patients(3, seed=5), tmp_path, workers=1)
+    first = min(path for path in tmp_path.joinpath("dicom").rglob("*") if path.is_file())
+    first.write_bytes(first.read_bytes()[:300])  # the preamble and half a header
+    first.with_name("notes.dcm").write_text("not DICOM at all")
+    argv = ["ingest", str(tmp_path / "dicom"), "--out", str(tmp_path / "cohort"), "--workers", "1", "--quiet"]
+    assert run(argv) == 0
+    assert "2 subjects, 2 images, 2 masks" in capsys.readouterr().out
+    reasons = {row["source"].split("/")[-1]: row["reason"] for row in rejected(tmp_path / "cohort")}
+    assert reasons["notes.dcm"] == "not-dicom: no DICM at byte 128"
+    assert reasons[first.name].startswith("missing-tags")
+    # A series that lost a slice is refused as a whole, and so are the structures drawn on it.
+    assert {reason.split(":")[0] for reason in reasons.values()} >= {"broken-neighbours", "rtstruct-series-refused"}
 
 
 def test_labels_that_match_no_image(tmp_path, capsys):

@@ -90,7 +90,7 @@ def report_input(folder: Path) -> ReportInput:
     facts = _facts(origin, record)
     history = origin / "history.parquet"
     return ReportInput(
-        title=study.name if study else Path(str(audited.get("source", folder.name)).split(" ")[0]).stem,
+        title=study.name if study else _named(str(audited.get("source", folder.name))),
         evidence=evidence,
         curves=read_table(folder / "curves.parquet", CURVES),
         study=study,
@@ -109,6 +109,12 @@ def report_input(folder: Path) -> ReportInput:
         checklists=_checklists(folder),
         bias_register=register_records(evidence),
     )
+
+
+def _named(source: str) -> str:
+    """What was audited, where no study names it: the table's file without its ending, or both folders of masks."""
+    name = source.split(" sha256:", maxsplit=1)[0].split(", ", maxsplit=1)[0]
+    return name if " " in name else Path(name).stem
 
 
 def _signatures(folder: Path) -> tuple[SignatureShown, ...]:

@@ -7,6 +7,7 @@ a stranger had written it: names that lead out of the run are refused. Signature
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ SCHEMA = 1
 
 def seal(run: str | Path, *names: str, **facts: Any) -> dict[str, Any]:
     """Record the digests of files and further facts in ``run.json``, atomically; return the whole record.
+
+    The first seal notes when the record was ``created``.
 
     Args:
         run: The run folder.
@@ -45,6 +48,7 @@ def seal(run: str | Path, *names: str, **facts: Any) -> dict[str, Any]:
     chosen = [path for name in there for path in _named(run, name)] if names else _unsealed(run, digests)
     digests |= {path.relative_to(run).as_posix(): sha256_file(path) for path in chosen}
     record |= facts
+    record.setdefault("created", datetime.now(UTC).isoformat(timespec="seconds"))
     write_json(run / RECORD, record)
     return record
 

@@ -66,7 +66,7 @@ class IndexEntry:
     """One report on an index page.
 
     ``href`` is the report's path relative to the page; ``verdicts`` counts by verdict; ``headline`` is one figure
-    with its interval, in words.
+    with its interval, in words. Without a ``picture`` of a case the card shows ``drawing``, an SVG of a curve.
     """
 
     title: str
@@ -77,5 +77,6 @@ class IndexEntry:
     n_subjects: int = 0
     n_images: int = 0
     picture: Picture | None = None
+    drawing: str = ""
     phantom: bool = False
     data_name: str = ""

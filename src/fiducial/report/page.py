@@ -111,6 +111,7 @@ def index_entry(given: ReportInput, href: str, text: str = "") -> IndexEntry:
     n_subjects, n_images = rows.sizes(found)
     first = next(iter(summary.headlines(found)), None)
     order = {"typical": 0, "best": 1, "worst": 2}
+    drawings = [] if given.pictures else performance.roc_drawings(given, found, prefix=f"card-{_slug(href)}-")
     return IndexEntry(
         title=given.title,
         href=href,
@@ -120,9 +121,15 @@ def index_entry(given: ReportInput, href: str, text: str = "") -> IndexEntry:
         n_subjects=n_subjects,
         n_images=n_images,
         picture=min(given.pictures, key=lambda picture: order[picture.kind], default=None),
+        drawing=drawings[0].svg if drawings else "",
         phantom=given.phantom,
         data_name=given.data_name,
     )
+
+
+def _slug(href: str) -> str:
+    """A prefix for ids: two cards of one page hold different drawings."""
+    return "".join(c for c in href if c.isalnum())
 
 
 def evidence_digest(evidence: pd.DataFrame) -> str:

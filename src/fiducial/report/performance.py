@@ -66,8 +66,17 @@ def discrimination(given: ReportInput, found: Sequence[Row]) -> Section | None:
     names = curve_targets(given.curves, "roc")
     if not aucs and not names:
         return None
+    blocks = figures_with(
+        roc_drawings(given, found), [metric_table(aucs)] if aucs else [], otherwise="No ROC curve was stored."
+    )
+    lead = "How well the score separates patients with the finding from those without, at every possible threshold."
+    return Section("discrimination", "Discrimination", blocks, lead)
+
+
+def roc_drawings(given: ReportInput, found: Sequence[Row], *, prefix: str = "roc") -> list[Drawing]:
+    """A ROC curve for each target that has one."""
     drawings = []
-    for place, name in enumerate(names):
+    for place, name in enumerate(curve_targets(given.curves, "roc")):
         labels = {
             str(row["split"]): f"AUC {wording.value_text(row)} {wording.interval_text(row)}"
             for row in rows.whole(found, ("auc",), splits=("test", "", "calibration"))
@@ -75,17 +84,14 @@ def discrimination(given: ReportInput, found: Sequence[Row]) -> Section | None:
         }
         drawing = scores.roc(
             curve_rows(given.curves, "roc", name),
-            prefix=f"roc{place}",
+            prefix=f"{prefix}{place}",
             target=name,
             points=_points(found, name),
             labels=labels,
         )
         text = f"{named('ROC curve', name)}. Open marks: the operating point on each part."
         drawings.append(Drawing(drawing.svg, text, drawing.title))
-    tables: list[Block] = [metric_table(aucs)] if aucs else []
-    blocks = figures_with(drawings, tables, otherwise="No ROC curve was stored.")
-    lead = "How well the score separates patients with the finding from those without, at every possible threshold."
-    return Section("discrimination", "Discrimination", blocks, lead)
+    return drawings
 
 
 def figures_with(drawings: Sequence[Drawing], tables: Sequence[Block], *, otherwise: str = "") -> list[Block]:
