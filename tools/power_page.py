@@ -1,4 +1,4 @@
-"""Write docs/reference/power.md from what tools/power.py and tools/interval_coverage.py measured."""
+"""Write docs/reference/power.md from what tools/power.py, interval_coverage.py and trained_truth.py measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import interval_coverage
+import trained_truth
 
 from fiducial.audit import CHECKS
 from fiducial.phantom.defects import DEFECTS
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "power.md"
+TRAINED = ROOT / "build" / "trained.json"
 COVERAGE = ROOT / "build" / "coverage.json"
 ENOUGH = 0.9
 LEAD = """\
@@ -47,6 +49,16 @@ is shown clean tables of that kind as well; `·` means that it gives no verdict 
 possible.
 
 """
+TRAINED_LEAD = """
+## Trained models
+
+Phantom pictures of a disc, large or small, with a letter in the corner of half of them. In the training pictures of a
+*planted* model the letter stands in 90 % of the events and 10 % of the others; in those of a *clean* one it says
+nothing. Each model is trained once and judged on {draws} draws of {n} new pictures in which the letter says nothing,
+with the embeddings that it gives itself. The shift is that of the score where the letter stands, at equal truth. The
+last lines are models trained on planted pictures with a mitigation by the letter. `python tools/trained_truth.py`.
+
+"""
 COVERED = """
 ## Coverage of intervals
 
@@ -65,6 +77,10 @@ def write(cache: Cache) -> None:
     seeds = ", ".join(f"n = {n:,}: {number}" for n, number in power.SEEDS.items())
     text = LEAD.format(seeds=seeds, replicates=max(power.REPLICATES.values())) + power_table(cache)
     text += CLEAN.format(most=power.MOST_FALSE_ALARMS) + clean_table(cache)
+    if TRAINED.is_file():
+        trained = json.loads(TRAINED.read_text())
+        draws = len({row["draw"] for row in trained["rows"]})
+        text += TRAINED_LEAD.format(n=trained["n"], draws=draws) + trained_truth.summary(trained["rows"]) + "\n"
     if COVERAGE.is_file():
         text += COVERED.format(draws="1,000") + coverage_table(json.loads(COVERAGE.read_text())["cells"])
     PAGE.write_text(text)
