@@ -259,6 +259,16 @@ def measure(cache: Cache, stage: list[Task], *, workers: int) -> None:
         print(f"  {min(start + BATCH, len(waiting))} of {len(waiting)} tasks to {last}", file=sys.stderr)
 
 
+def letters_of(cache: Cache, check: str, defect: str, size: float, n: int, seeds: int) -> str:
+    """One cell's letters over the first ``seeds`` seeds; what the cache lacks of it is run in this process."""
+    for start in range(0, seeds, BLOCK):
+        lacking = cache.lacking(Task(defect, size, n, start, start + BLOCK, (check,)))
+        if lacking is not None:
+            cache.add(lacking, run(lacking))
+            cache.write()
+    return cache.letters(check, defect, size, n)[:seeds]
+
+
 def share(letters: str) -> float:
     """Share of seeds with a finding."""
     return letters.count(FINDING) / len(letters) if letters else float("nan")
