@@ -146,6 +146,29 @@ def test_pictures_with_the_labels_file_beside_them(tmp_path: Path, picture: Call
     assert made.unmatched == []
 
 
+@pytest.mark.parametrize("layout", ["pictures", "pairs", "patients"])
+def test_a_relative_source_and_links_make_the_same_cohort(
+    tmp_path: Path, nifti: Nifti, picture: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """A link is called by where it lies; what it leads to may lie anywhere."""
+    made = {"pictures": picture, "pairs": nifti, "patients": nifti}[layout]
+    places = {"pictures": "a/x{}.png", "pairs": "images/x{}.nii.gz", "patients": "p{}/image.nii.gz"}[layout]
+    for n in range(3):
+        made(tmp_path / "elsewhere" / f"{n}{'.png' if layout == 'pictures' else '.nii.gz'}", seed=n)
+        link = tmp_path / "source" / places.format(n)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(next((tmp_path / "elsewhere").glob(f"{n}.*")))
+    monkeypatch.chdir(tmp_path)
+    relative, absolute = (
+        ingest(Path("source"), Path("one")).cohort,
+        ingest(tmp_path / "source", tmp_path / "two").cohort,
+    )
+    assert len(relative) == 3
+    assert relative["image"].tolist() == absolute["image"].tolist()
+    assert relative["sha256"].tolist() == absolute["sha256"].tolist()
+    assert all((tmp_path / "one" / path).is_file() for path in relative["path"])
+
+
 def test_a_folder_for_each_patient_with_image_and_mask(tmp_path: Path, nifti: Nifti) -> None:
     for n in range(2):
         nifti(tmp_path / "source" / f"STS_{n}" / "PET_image.nii.gz", seed=n)

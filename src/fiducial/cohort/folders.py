@@ -84,7 +84,7 @@ def collect_folder(source: Path, out: Path) -> Collection:
     root = source if source.is_dir() else source.parent
     files = _by_stem(_image_files(source, out) if source.is_dir() else [source], root)
     notes: list[str] = []
-    inside = {stem: path.relative_to(root).parts[:-1] for stem, path in files.paths.items()}
+    inside = dict(files.folders)
     splits: dict[str, str] = {}
     if inside and all(len(parts) and parts[0].lower() in SPLIT_NAMES for parts in inside.values()):
         splits = {stem: SPLIT_NAMES[parts[0].lower()] for stem, parts in inside.items()}
@@ -110,10 +110,11 @@ def collect_folder(source: Path, out: Path) -> Collection:
 
 
 class _Files:
-    """Image files by id, and files that would make the same id as another."""
+    """Image files by id, the folders below the root that each lies in, and files that would make the id of another."""
 
     def __init__(self) -> None:
         self.paths: dict[str, Path] = {}
+        self.folders: dict[str, tuple[str, ...]] = {}
         self.refused: list[Refusal] = []
 
 
@@ -121,12 +122,14 @@ def _by_stem(paths: Iterable[Path], root: Path) -> _Files:
     """Files by id: the path below ``root`` without its suffix, folders joined by ``-``."""
     files = _Files()
     for path in paths:
-        stem = "-".join((*path.relative_to(root).parts[:-1], _stem(path.name)))
+        folders = path.relative_to(root).parts[:-1]
+        stem = "-".join((*folders, _stem(path.name)))
         if stem in files.paths:
             found = f"{path.name} and {files.paths[stem].name} make one id, {stem}"
             files.refused.append(Refusal(str(path), "same-id", found, "rename one of them"))
         else:
-            files.paths[stem] = path.resolve()
+            files.paths[stem] = path.resolve()  # a link may lead anywhere; its id is where the link lies
+            files.folders[stem] = folders
     return files
 
 
