@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10)
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--minutes", type=float, default=0.4)
+    parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--cache", type=Path, default=Path("build/trained"))
     parser.add_argument("--out", type=Path, default=Path("build/trained.json"))
     arguments = parser.parse_args()

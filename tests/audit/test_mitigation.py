@@ -44,6 +44,18 @@ def test_a_marker_that_is_seen_and_followed() -> None:
     assert shift["low"] < 1.0 < shift["high"]
 
 
+def test_a_marker_that_the_embeddings_show_without_any_error_is_a_finding_too() -> None:
+    """The worst case has no variance: a coordinate is the marker itself."""
+    frame = draw_table(1000, seed=1, defect="marker_shortcut", size=1.0)
+    first = (frame["kind"] == "embedding") & (frame["item"] == frame.loc[frame["kind"] == "embedding", "item"].min())
+    frame.loc[first, "value"] = (frame.loc[first, "marker"] == "yes") * 1000.0
+    rows = rows_of(check_shortcut(given_of(frame, "marker")))
+    seen = rows[(rows["metric"] == "decodability") & (rows["group"] == "marker=yes")].iloc[0]
+    assert seen["value"] == 1.0
+    assert 0.9 < seen["low"] < 1.0
+    assert verdicts(rows) == {"marker": "finding"}
+
+
 def test_what_is_seen_but_not_followed_is_clear() -> None:
     rows = rows_of(
         check_shortcut(given_of(draw_table(1000, seed=1, extra=("embeddings", "marker")), "scanner", "marker"))

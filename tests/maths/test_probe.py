@@ -110,3 +110,16 @@ def test_refusals() -> None:
         cross_fitted_probe([[1.0], [2.0]], [[0], [1]], n_folds=1)
     with pytest.raises(InputRefused, match="equal lengths"):
         cross_fitted_probe([[1.0], [2.0]], [[0], [1]], subject=["a"])
+
+
+def test_a_probe_that_is_always_right_has_an_exact_bound() -> None:
+    """Strata of 6 and 4 rows, half labelled: 3 + 2 independent pairs, all in order."""
+    label, stratum = [1, 1, 1, 0, 0, 0, 1, 1, 0, 0], [0] * 6 + [1] * 4
+    right = stratified_auc(label, np.array(label) * 2.0 + np.arange(10) * 0.01, stratum)
+    assert (right.value, right.high, right.reason) == (1.0, 1.0, "zero-variance")
+    assert right.low == pytest.approx(0.025 ** (1 / 5))
+    assert right.p == pytest.approx(2 * 0.5**5)
+    wrong = stratified_auc(label, -np.array(label) * 2.0, stratum)
+    assert (wrong.value, wrong.low) == (0.0, 0.0)
+    assert wrong.high == pytest.approx(1 - 0.025 ** (1 / 5))
+    assert np.isnan(stratified_auc(label, np.zeros(10), stratum).p)  # a probe that says nothing is not tested

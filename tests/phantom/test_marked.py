@@ -13,8 +13,8 @@ from fiducial.phantom.marked import draw_marked, write_marked
 
 def bright(pictures):
     """Whether the corner shows the letter, and how much of each picture is bright (a stand-in for the radius)."""
-    inner = pictures[:, 12:, 12:].astype(float)
-    return pictures[:, 4:7, 3:5].min(axis=(1, 2)) == 250, (inner > 125).mean(axis=(1, 2))
+    inner = pictures[:, 8:, 8:].astype(float)
+    return pictures[:, 1:7, 1:3].min(axis=(1, 2)) == 250, (inner > 125).mean(axis=(1, 2))
 
 
 @pytest.mark.parametrize(("association", "share"), [(0.8, (0.1, 0.9)), (0.0, (0.5, 0.5)), (-0.6, (0.8, 0.2))])

@@ -24,7 +24,7 @@ def test_a_shortcut_that_training_learned_is_found_and_no_other(tools: Path, tmp
     pictures = [truth.drawn(tmp_path / f"drawn{seed}", seed) for seed in range(N_DRAWS)]
     for kind, association in (("planted", truth.ASSOCIATION), ("clean", 0.0)):
         for k in range(N_MODELS):
-            run = truth.trained(cache, k, association, minutes=0.4)
+            run = truth.trained(cache, k, association, minutes=0.5)
             found = [truth.judged(run, one, tmp_path / f"{kind}{k}-{i}") for i, one in enumerate(pictures)]
             fired[kind] += [row["verdict"] == "finding" for row in found]
     assert np.mean(fired["planted"]) >= 0.9

@@ -133,7 +133,8 @@ def discriminant(points: ArrayLike, here: ArrayLike, there: ArrayLike) -> Floats
 def area_above_half_p(truth: ArrayLike, score: ArrayLike, *, subject: ArrayLike | None = None) -> float:
     """The one-sided p value of an AUC of at most 1/2, by DeLong's variance clustered by subject, Student's t.
 
-    Where the variance is 0 it is 0 for an area above 1/2, else 1; NaN where a class has fewer than two subjects.
+    Where the variance is 0, an area above 1/2 has all of k independent pairs in order: p = 0.5^k, else 1. NaN where a
+    class has fewer than two subjects.
 
     Source: DeLong, DeLong and Clarke-Pearson 1988; Obuchowski 1997 (see `delong`); Brunner and Munzel 2000.
     """
@@ -141,7 +142,7 @@ def area_above_half_p(truth: ArrayLike, score: ArrayLike, *, subject: ArrayLike 
     if math.isnan(found.variance):
         return math.nan
     if found.variance <= 1e-18:
-        return 0.0 if found.auc > 0.5 else 1.0
+        return float(0.5 ** max(1, found.n_pairs)) if found.auc > 0.5 else 1.0
     return float(stdtr(found.degrees_of_freedom, -(found.auc - 0.5) / math.sqrt(found.variance)))
 
 

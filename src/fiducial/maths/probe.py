@@ -92,7 +92,8 @@ def stratified_auc(
     The mean of the strata's AUCs, weighted by their number of pairs of subjects m n / (m + n), with DeLong's variances
     (clustered after Obuchowski), strata taken as independent, and Student's t with the smallest stratum's degrees of
     freedom. ``p`` tests an AUC of 0.5. Strata without both kinds, or with fewer than two subjects of one kind, do not
-    count; NaN with reason ``one-class`` where none does.
+    count; NaN with reason ``one-class`` where none does. A probe that is always right has no variance: its area of 1 is
+    bounded by the number of independent pairs k, with p = 2 0.5^k.
 
     Source: DeLong et al. 1988 (see `delong`); weights: van Elteren, Bull Int Stat Inst 37 (1960) 351-361.
     """
@@ -117,6 +118,15 @@ def stratified_auc(
     freedom = min(
         (found.degrees_of_freedom for _, found in parts if math.isfinite(found.degrees_of_freedom)), default=1
     )
+    if variance <= 1e-18 and area in (0.0, 1.0):
+        # All of k independent pairs are in order: 0.5^k each way by chance, and see `intervals.auc_interval`.
+        k = sum(max(1, found.n_pairs) for _, found in parts)
+        exact = ((1 - level) / 2) ** (1 / k)
+        low, high = (exact, 1.0) if area else (0.0, 1 - exact)
+        method = f"AUC within strata of the truth, exact bound on {k} independent pairs, cross-fitted by patient"
+        return Interval(
+            area, low, high, level, method, n_subjects, len(labels), "zero-variance", p=min(1.0, 2 * 0.5**k)
+        )
     if variance <= 1e-18:
         return Interval(area, math.nan, math.nan, level, method, n_subjects, len(labels), "equal-values")
     error = math.sqrt(variance)

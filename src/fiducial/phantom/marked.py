@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-SIDE = 48
-RADIUS = (5.0, 7.0)
+SIDE = 28
+RADIUS = (4.0, 6.0)
 """Mean radius in pixels without and with the finding."""
 SPREAD = 1.5
 """Standard deviation of the radius; AUC of the radius = Phi(2 / (1.5 sqrt 2)) = 0.83."""
@@ -42,14 +42,14 @@ def draw_marked(n: int, *, seed: int, association: float) -> tuple[NDArray[np.ui
     event = generator.permutation(np.arange(n) % 2)
     marked = generator.random(n) < 0.5 + association * (event - 0.5)
     radius = np.clip(generator.normal(np.take(RADIUS, event), SPREAD), 1.5, 12.0)
-    centre = generator.uniform(SIDE * 0.4, SIDE * 0.6, (n, 2))
+    centre = generator.uniform(SIDE * 0.5, SIDE * 0.65, (n, 2))
     grid = np.arange(SIDE)
     away = np.hypot(grid[:, None] - centre[:, :1, None], grid - centre[:, 1:, None])
     disc = 1 / (1 + np.exp(np.clip(away - radius[:, None, None], -30, 30)))
-    ground = np.kron(generator.normal(0, 18, (n, 6, 6)), np.ones((SIDE // 6, SIDE // 6)))
+    ground = np.kron(generator.normal(0, 18, (n, 7, 7)), np.ones((SIDE // 7, SIDE // 7)))
     grey = 80 + ground + 70 * disc + generator.normal(0, GREY, (n, SIDE, SIDE))
     letter = np.zeros((SIDE, SIDE), dtype=bool)
-    letter[3:10, 3:5] = letter[8:10, 3:8] = True
+    letter[1:7, 1:3] = letter[5:7, 1:5] = True
     grey[marked[:, None, None] & letter] = 250
     names = [f"m{seed:03d}-{k:04d}" for k in range(n)]
     said = {"subject": names, "image": names, "finding": event, "marker": np.where(marked, "yes", "no")}
