@@ -192,8 +192,10 @@ def test_disagreement_by_hand():
 
 
 def test_the_dice_that_a_mask_may_expect_by_hand():
-    probability = np.array([0.9, 0.8, 0.4, 0.1], np.float32)
-    assert expected_dice(probability, probability >= 0.5) == pytest.approx(2 * 1.7 / (2.2 + 2))
+    probability = np.array([0.9, 0.8, 0.4, 0.2], np.float32)
+    assert expected_dice(probability, probability >= 0.5) == pytest.approx(2 * 1.7 / (2.3 + 2))
+    far = np.concatenate([probability, np.full(10_000, 0.01, np.float32)])  # a hundred voxels' worth of next to nothing
+    assert expected_dice(far, far >= 0.5) == pytest.approx(2 * 1.7 / (2.3 + 2))
     assert math.isnan(expected_dice(probability, probability > 1))
     assert expected_dice(np.array([1.0, 0.0], np.float32), np.array([True, False])) == 1.0
     final, other = np.array([1, 1, 0, 0], np.uint8), np.array([1, 0, 0, 0], np.uint8)

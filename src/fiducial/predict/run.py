@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fiducial.predict.engine import TorchPredictor
     from fiducial.records.predictor import Answer
 
+LEAST_PROBABILITY = 0.1
 MODEL_FILES = ("plan.json", "contract.json", "model.safetensors", "cohort.parquet")
 
 
@@ -238,10 +239,11 @@ def expected_dice(probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> 
     """The Dice that a mask may expect if its voxels are right with the stated probabilities.
 
     2 sum of p inside the mask / (sum of p + size of the mask): the ratio of the expectations of numerator and
-    denominator. NaN for an empty mask.
+    denominator. Voxels of probability below 0.1 do not count: a small structure is surrounded by millions of them,
+    whose probabilities are near 0 but not calibrated, and their sum would outweigh it. NaN for an empty mask.
     """
     size = int(mask.sum())
-    total = float(probability.sum(dtype=np.float64))
+    total = float(probability[probability >= LEAST_PROBABILITY].sum(dtype=np.float64))
     return 2 * float(probability[mask].sum(dtype=np.float64)) / (total + size) if size else math.nan
 
 
