@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,16 @@ class _Features:
         """The mean so far; at most 64 coordinates, by a fixed orthonormal projection of more."""
         features = (_present(self.total) / self.n).cpu().numpy().astype(np.float64)
         if len(features) > MAX_COORDINATES:
-            random = np.random.default_rng(0).standard_normal((len(features), MAX_COORDINATES))
-            features = features @ np.linalg.qr(random)[0]
+            features = features @ _projection(len(features))
         result: NDArray[np.float32] = features.astype(np.float32)
         return result
+
+
+@lru_cache(maxsize=4)
+def _projection(n_features: int) -> NDArray[np.float64]:
+    """Orthonormal columns [feature, 64], the same in every run."""
+    random = np.random.default_rng(0).standard_normal((n_features, MAX_COORDINATES))
+    return np.linalg.qr(random)[0]
 
 
 @contextmanager
