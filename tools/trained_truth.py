@@ -145,6 +145,13 @@ def main() -> None:
     print(summary(found))
 
 
+def clean_shifts(found: list[dict[str, Any]]) -> list[float]:
+    """The mean shift of each clean model over its draws."""
+    clean = [row for row in found if row["kind"] == "clean"]
+    models = sorted({row["model"] for row in clean})
+    return [float(np.mean([row["shift"] for row in clean if row["model"] == model])) for model in models]
+
+
 def summary(found: list[dict[str, Any]]) -> str:
     """One line for each kind of model."""
     lines = [
