@@ -1,6 +1,6 @@
 """What the audit finds in models that were really trained: ten that had a shortcut to learn, and ten that had none.
 
-    python tools/trained_truth.py [--models 10] [--draws 10] [--cache build/trained] [--out build/trained.json]
+    python tools/trained_truth.py [--models 10] [--draws 4] [--cache build/trained] [--out build/trained.json]
 
 In the training pictures of a planted model a corner letter stands in 90 % of the events and 10 % of the others; in
 those of a clean model in half of both (`fiducial.phantom.marked`). Every model is trained once, and kept under a digest
@@ -118,7 +118,7 @@ def main() -> None:
     """Train what is lacking, draw, judge, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10)
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--cache", type=Path, default=Path("build/trained"))
     parser.add_argument("--out", type=Path, default=Path("build/trained.json"))

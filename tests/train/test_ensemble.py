@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fiducial.errors import LabelError
 from fiducial.records.plan import Member
 from fiducial.train import ensemble
 from fiducial.train.ensemble import fit, members_of, parts_of
@@ -34,6 +35,9 @@ def test_each_fold_is_seen_by_all_networks_but_its_own(cases):
         assert {folds[c.image] for c in validation} == {member.fold}
         assert {c.image for c in train} | {c.image for c in validation} == set(folds)
         assert not {c.image for c in train} & {c.image for c in validation}
+    alone = dict.fromkeys(folds, 0)
+    with pytest.raises(LabelError, match="no labelled case outside fold1: all 5 lie in that fold"):
+        parts_of(members_of(Asked(folds=2), 0)[0], cases, [], alone)
     assert parts_of(Member(), cases[:3], cases[3:], {}) == (cases[:3], cases[3:])
 
 

@@ -152,7 +152,7 @@ class Reader:
                 said = {"member": member, "target": target, "item": item, "kind": "score", "truth": true}
                 rows.append(common | said | {"value": min(1.0, max(0.0, float(probabilities[number])))})
         doubts = [] if answer.uncertainty is None else [float(v) for v in answer.uncertainty]
-        for target, doubt in zip(self.plan.targets, doubts, strict=False):
+        for target, doubt in zip(self.plan.targets if doubts else (), doubts, strict=True):
             rows.append(common | {"target": target, "item": UNCERTAINTY, "kind": "score", "value": doubt})
         return rows
 

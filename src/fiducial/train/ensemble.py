@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fiducial.errors import LabelError
 from fiducial.records.files import atomic_path, sha256_json
 from fiducial.records.plan import Member, Plan
 from fiducial.records.progress import Progress, silent
@@ -29,10 +30,22 @@ def members_of(study: Study, seed: int) -> tuple[Member, ...]:
 def parts_of(
     member: Member, train: Sequence[Cached], validation: Sequence[Cached], folds: Mapping[str, int]
 ) -> tuple[list[Cached], list[Cached]]:
-    """What one network is trained and validated on: the two parts, or the first one without and with its fold."""
+    """What one network is trained and validated on: the two parts, or the first one without and with its fold.
+
+    Raises:
+        LabelError: all cases that can be trained on lie in the network's own fold.
+    """
     if member.fold < 0:
         return list(train), list(validation)
-    return [c for c in train if folds[c.image] != member.fold], [c for c in train if folds[c.image] == member.fold]
+    seen, aside = ([c for c in train if (folds[c.image] == member.fold) is own] for own in (False, True))
+    if not seen:
+        raise LabelError(
+            f"no labelled case outside {member.name}: all {len(aside)} lie in that fold",
+            where="train.folds",
+            legal="labelled cases in at least two folds",
+            action="label more cases, ask for fewer folds, or use seeds in place of folds",
+        )
+    return seen, aside
 
 
 def fit(
