@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fiducial.report import wording
 from fiducial.report.figures.svg import (
     COLOURS,
@@ -127,17 +129,14 @@ def reliability(curves: pd.DataFrame, histogram: pd.DataFrame | None, *, prefix:
             look = part_style(str(series), place)
             rows = rows.sort_values("x")  # noqa: PLW2901
             label = series_label(str(series), int(rows["n"].sum()))
-            spread = [
-                (rows["y"] - rows["low"]).clip(lower=0).fillna(0),
-                (rows["high"] - rows["y"]).clip(lower=0).fillna(0),
-            ]
-            axes.errorbar(
-                rows["x"], rows["y"], yerr=spread, fmt="none", ecolor=look["color"], elinewidth=1.0, alpha=0.7
-            )
+            x, y, low, high = rows[["x", "y", "low", "high"]].to_numpy(dtype=float).T
+            # Arrays, because matplotlib takes float() of an error that is a series of one bin.
+            spread = np.nan_to_num(np.clip([y - low, high - y], 0.0, None))
+            axes.errorbar(x, y, yerr=spread, fmt="none", ecolor=look["color"], elinewidth=1.0, alpha=0.7)
             face = "white" if series == "calibration" else look["color"]
             axes.plot(
-                rows["x"],
-                rows["y"],
+                x,
+                y,
                 color=look["color"],
                 linestyle=look["linestyle"],
                 linewidth=1.2,
