@@ -4,7 +4,7 @@
 
 In the training pictures of a planted model a corner letter stands in 90 % of the events and 10 % of the others; in
 those of a clean model in half of both (`fiducial.phantom.marked`). Every model is trained once, and kept under a digest
-of its study, pictures and versions. Then new pictures, in which the letter says nothing, are drawn over seeds,
+of its study, pictures, sources and versions. Then new pictures, in which the letter says nothing, are drawn over seeds,
 predicted with their embeddings and shown to the audit. ``shortcut`` must find the letter in the planted models and not
 in the others.
 
@@ -67,7 +67,7 @@ def trained(cache: Path, seed: int, association: float, *, minutes: float, mitig
     """The run folder of one model, trained if the cache lacks it."""
     mitigate = f'mitigate = {{method = "{mitigation}", attribute = "marker"}}' if mitigation else ""
     text = STUDY.format(minutes=minutes, seed=seed, mitigate=mitigate)
-    said = f"{text} {seed} {association} {N_TRAIN} {version('torch')} {version('monai')}"
+    said = f"{text} {seed} {association} {N_TRAIN} {version('torch')} {version('monai')} {_sources()}"
     folder = cache / hashlib.sha256(said.encode()).hexdigest()[:16]
     if (folder / "run" / "run.json").is_file():
         return folder / "run"
@@ -76,6 +76,18 @@ def trained(cache: Path, seed: int, association: float, *, minutes: float, mitig
     ingest(folder / "images", folder / "cohort", labels=folder / "labels.csv", workers=1)
     train_study(parse_study(text, source=folder / "study.toml"), folder / "run")
     return folder / "run"
+
+
+def _sources() -> str:
+    """Digest of what a trained model depends on: pictures, tasks, models and training."""
+    import fiducial
+
+    root = Path(fiducial.__file__).parent
+    files = sorted(f for room in ("tasks", "models", "train") for f in (root / room).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in (root / "phantom" / "marked.py", *files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def drawn(folder: Path, seed: int) -> Path:
@@ -119,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10)
     parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first draw")
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--cache", type=Path, default=Path("build/trained"))
     parser.add_argument("--out", type=Path, default=Path("build/trained.json"))
@@ -134,13 +147,13 @@ def main() -> None:
         print(f"  {kind} {k}: {run}", flush=True)
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for seed in range(arguments.draws):
+        for seed in range(arguments.first, arguments.first + arguments.draws):
             pictures = drawn(Path(scratch) / f"drawn{seed}", seed)
             for kind, k, run in runs:
                 out = Path(scratch) / f"{kind}{k}"
                 found.append({"kind": kind, "model": k, "draw": seed, **judged(run, pictures, out)})
                 shutil.rmtree(out)
-            print(f"  drawn {seed + 1} of {arguments.draws}", flush=True)
+            print(f"  drawn {seed - arguments.first + 1} of {arguments.draws}", flush=True)
     write_json(arguments.out, {"n": N_DRAWN, "association": ASSOCIATION, "rows": found})
     print(summary(found))
 

@@ -56,6 +56,14 @@ def test_a_marker_that_the_embeddings_show_without_any_error_is_a_finding_too() 
     assert verdicts(rows) == {"marker": "finding"}
 
 
+def test_a_shift_that_is_there_but_small_is_said_and_is_no_finding() -> None:
+    rows = rows_of(check_shortcut(given_of(draw_table(5000, seed=1, defect="marker_shortcut", size=0.25), "marker")))
+    assert verdicts(rows) == {"marker": "clear"}
+    shift = rows[(rows["metric"] == "score_shift") & (rows["group"] == "marker=yes")].iloc[0]
+    assert shift["low"] > 0
+    assert "not shown to be beyond the 0.36 that matter" in rows[rows["verdict"] == "clear"]["reason"].iloc[0]
+
+
 def test_what_is_seen_but_not_followed_is_clear() -> None:
     rows = rows_of(
         check_shortcut(given_of(draw_table(1000, seed=1, extra=("embeddings", "marker")), "scanner", "marker"))

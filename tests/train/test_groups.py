@@ -47,7 +47,7 @@ def labelled():
 
 
 def test_reweighing_makes_group_and_class_independent(classifier, labelled):
-    cases, how = with_groups(labelled, VALUES, study("reweighing"), classifier)
+    cases, _, how = with_groups(labelled, [], VALUES, study("reweighing"), classifier)
     weight = {case.image: case.weight for case in cases}
     # n = 5; sex M 3, F 1, not stated 1; ill 2. Weight: n(sex) n(ill) / (n n(sex, ill)).
     assert weight == pytest.approx({"a": 3 * 2 / (5 * 2), "b": 3 * 2 / (5 * 2), "c": 3 * 3 / 5, "d": 3 / 5, "e": 3 / 5})
@@ -58,15 +58,23 @@ def test_reweighing_makes_group_and_class_independent(classifier, labelled):
 
 
 def test_other_methods_leave_weights_alone_and_no_mitigation_leaves_all(classifier, labelled):
-    cases, _ = with_groups(labelled, VALUES, study("balanced"), classifier)
+    cases, _, _ = with_groups(labelled, [], VALUES, study("balanced"), classifier)
     assert {case.weight for case in cases} == {1.0}
     plain = parse_study(study("balanced").to_toml().replace('mitigate = {method = "balanced", attribute = "sex"}', ""))
-    assert with_groups(labelled, {}, plain, classifier) == (labelled, None)
+    assert with_groups(labelled, [], {}, plain, classifier) == (labelled, [], None)
 
 
 def test_one_value_cannot_be_balanced(classifier, labelled):
     with pytest.raises(LabelError, match="every training case has sex = M: there is nothing to balance"):
-        with_groups(labelled, dict.fromkeys(VALUES, "M"), study("group_dro"), classifier)
+        with_groups(labelled, [], dict.fromkeys(VALUES, "M"), study("group_dro"), classifier)
+
+
+def test_validation_cases_get_what_training_cases_of_their_kind_have(classifier, labelled):
+    train, validation = labelled[:4], [labelled[0], labelled[4]]
+    grouped, aside, how = with_groups(train, validation, VALUES, study("reweighing"), classifier)
+    assert how is not None
+    assert (aside[0].group, aside[0].weight) == (grouped[0].group, grouped[0].weight)
+    assert (aside[1].group, aside[1].weight) == (-1, 0.0)  # nobody of unstated sex is in training
 
 
 def batch(truth, group, weight):
@@ -100,3 +108,16 @@ def test_group_dro_moves_weight_to_the_group_that_fares_worse(classifier):
     for _ in range(200):
         objective(logits, given)
     assert float(objective.shares[1]) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("reweighing", (2 * 0.5 + 2 * 0.1 + 1 * 0.9) / 5), ("balanced", (0.3 + 0.9) / 2), ("group_dro", 0.9)],
+)
+def test_weights_are_chosen_by_groups_and_not_by_the_largest_of_them(classifier, method, expected):
+    how = Mitigation(method=method, attribute="sex", groups=("sex=F", "sex=M"))
+    objective = Objective(classifier.model_copy(update={"mitigation": how}))
+    losses, known = torch.tensor([0.5, 0.1, 0.9, 7.0]), torch.ones(4)
+    group, weight = torch.tensor([0, 0, 1, -1]), torch.tensor([2.0, 2.0, 1.0, 0.0])
+    assert objective.chosen_by(losses, known, group, weight) == pytest.approx(expected)
+    assert np.isnan(objective.chosen_by(losses[3:], known[3:], group[3:], weight[3:]))

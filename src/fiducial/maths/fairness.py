@@ -96,6 +96,39 @@ def group_test(
     return GroupTest(float(values[member].mean()), float(values[~member].mean()), z, p, h * e)
 
 
+def beyond_test(
+    value: ArrayLike,
+    inside: ArrayLike,
+    *,
+    margin: float,
+    subject: ArrayLike | None = None,
+    stratum: ArrayLike | None = None,
+) -> float:
+    """P value of *a group's values are shifted by at most* ``margin``, *up or down*: is a shift one that matters?
+
+    `group_test` after the group's values have been moved back by the margin, towards the others; one-sided, since only
+    the bound on the shift's own side can be passed. NaN where `group_test` has no p value.
+
+    Args:
+        value: [n].
+        inside: bool [n], the group.
+        margin: the smallest shift that matters, in the unit of ``value``, 0 or more.
+        subject: [n], default one subject for each row.
+        stratum: [n], rows are compared within a stratum only; default one stratum.
+
+    Raises:
+        InputRefused: as `group_test`, or a negative margin.
+
+    Source: minimum-effect tests: Murphy and Myors, Journal of Applied Psychology 84 (1999) 234-248.
+    """
+    if margin < 0:
+        raise InputRefused(f"a margin of {margin}", legal="0 or more")
+    member = np.asarray(inside, dtype=bool).reshape(-1)
+    side = math.copysign(1.0, group_test(value, member, subject=subject, stratum=stratum).score)
+    moved = group_test(finite_values(value) - side * margin * member, member, subject=subject, stratum=stratum)
+    return moved.p / 2 if moved.score * side > 0 else 1 - moved.p / 2
+
+
 def pooled_calibration(truth: ArrayLike, score: ArrayLike, *, subject: ArrayLike | None = None) -> PooledCalibration:
     """Logistic recalibration of all rows together: the common curve that each group is held against.
 

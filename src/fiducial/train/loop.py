@@ -200,13 +200,23 @@ def _note(state: State, machinery: Machinery, plan: Plan, validation: Sequence[C
 
 @torch.no_grad()
 def validation_loss(machinery: Machinery, plan: Plan, validation: Sequence[Cached]) -> float:
-    """Mean loss of the averaged weights over fixed validation batches, without augmentation."""
+    """Mean loss of the averaged weights over fixed validation batches, without augmentation.
+
+    Under a mitigation of a classifier it is the mean over groups, or the worst of them: `Objective.chosen_by`.
+    """
     fixed = plan.model_copy(update={"seed": 0, "batch": min(plan.batch, len(validation)), "mitigation": None})
     n_batches = min(N_VALIDATION_BATCHES, math.ceil(len(validation) / fixed.batch))
-    total = 0.0
+    total, by_case = 0.0, []
+    objective = machinery.objective
     for number in range(n_batches):
         batch = batch_at(number, validation, fixed)
         with machinery.fabric.autocast():
             logits = apply_network(machinery.average, batch.x.to(machinery.fabric.device), plan)
-        total += float(machinery.objective.plain(logits.float(), batch))
+        if objective.method and objective.by_case is not None:
+            losses, known = objective.by_case(logits.float(), batch.y.to(logits.device), 1.0)
+            by_case.append((losses.cpu(), known.cpu(), batch.group, batch.weight))
+        else:
+            total += float(objective.plain(logits.float(), batch))
+    if by_case:
+        return objective.chosen_by(*(torch.cat(parts) for parts in zip(*by_case, strict=True)))
     return total / n_batches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,6 +51,28 @@ class Objective(nn.Module):
         """The task's own mean loss, by which weights are compared on the validation part."""
         loss: Tensor = self.loss(logits, batch.y.to(logits.device))
         return loss
+
+    def chosen_by(self, losses: Tensor, known: Tensor, group: Tensor, weight: Tensor) -> float:
+        """What weights are compared by under a mitigation; a mean over cases would be that of the largest group.
+
+        ``reweighing``: the weighted mean; ``balanced``: the mean of the groups' means; ``group_dro``: the worst mean.
+        NaN where no case counts.
+
+        Args:
+            losses: of all validation cases [n], 0 where not known.
+            known: how much is known of each [n].
+            group: of each [n]; -1, which no training case belongs to, does not count.
+            weight: of each [n].
+
+        Source: Idrissi et al., Simple data balancing achieves competitive worst-group-accuracy, CLeaR 2022.
+        """
+        if self.method == "reweighing":
+            return float((weight * losses).sum() / (weight * known).sum())
+        numbers = sorted({int(k) for k in group[known > 0]} - {-1})
+        means = [float(losses[group == k].sum() / known[group == k].sum()) for k in numbers]
+        if not means:
+            return math.nan
+        return max(means) if self.method == "group_dro" else sum(means) / len(means)
 
     def _robust(self, losses: Tensor, known: Tensor, group: Tensor) -> Tensor:
         """Sum over groups of weight times mean loss; a group that is not in the batch keeps its weight."""

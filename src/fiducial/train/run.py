@@ -99,7 +99,7 @@ def train_study(
     )
     if not train:
         raise InputRefused("every training case failed", where=str(folder), action=lost_too[0].message)
-    train, mitigation = with_groups(train, _values(study, cohort), study, plan)
+    train, validation, mitigation = with_groups(train, validation, _values(study, cohort), study, plan)
     folds = _folds(study, cohort)
     first, aside_first = parts_of(plan.members[0], train, validation, folds)
     if plan_is_new:
