@@ -160,3 +160,35 @@ def test_a_stated_doubt_outside_its_range_is_refused() -> None:
     doubt = SIX.assign(item="uncertainty", value=3.5, truth=np.nan)
     with pytest.raises(TableError, match=r"value 3\.5 of image 'a'"):
         rows_of(vendor_input(pd.concat([SIX.assign(item=""), doubt]), settings=FAST))
+
+
+def masks_of(make_input: Callable[..., AuditInput], real: list[float], predicted: list[float]) -> AuditInput:
+    """Half of the masks in the calibration part, half in the test part, each part with the same figures."""
+    rows = [
+        {"subject": f"{part}{k}", "image": f"{part}{k}", "split": part, "target": "lesion", "value": value}
+        for part in ("calibration", "test")
+        for k, value in enumerate(predicted)
+    ]
+    said = [row | {"kind": "score", "item": "predicted_dice"} for row in rows]
+    got = [row | {"metric": "dice", "value": value} for row, value in zip(rows, real + real, strict=True)]
+    return make_input(said, got)
+
+
+def test_masks_are_ordered_by_their_predicted_dice(make_input: Callable[..., AuditInput]) -> None:
+    """Wrong below 0.7: the third and the fourth, of which the third is more confident than one right mask."""
+    given = masks_of(make_input, [0.9, 0.7, 0.6, 0.5], [0.95, 0.7, 0.8, 0.4])
+    rows = rows_of(given)
+    order = one(rows, "error_auroc")
+    assert order["value"] == pytest.approx(3 / 4)
+    assert "Dice of 0.7" in order["method"]
+    assert one(rows, "aurc")["value"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
+    assert one(rows, "error_auroc", statistic="test")["verdict"] == "not_possible"  # two of each are too few
+
+
+def test_the_rule_for_masks_is_chosen_on_calibration_masks(make_input: Callable[..., AuditInput]) -> None:
+    """Two hundred good masks with a high predicted Dice, and fifty poor ones that the model knows to be poor."""
+    given = masks_of(make_input, [0.9] * 200 + [0.3] * 50, [0.95] * 200 + [0.5] * 50)
+    rows = rows_of(given)
+    assert one(rows, "deferral_rate")["value"] == pytest.approx(0.2)
+    assert one(rows, "kept_error")["value"] == 0.0
+    assert one(rows, "error_auroc", statistic="test")["verdict"] == "clear"

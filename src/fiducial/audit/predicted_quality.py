@@ -35,13 +35,14 @@ class Pairs:
     predicted: NDArray[np.float64]
     real: NDArray[np.float64]
     subject: NDArray[Any]
+    image: NDArray[Any]
 
 
 def check_predicted_quality(given: AuditInput) -> CheckResult:
     """Figures and a verdict for each structure whose Dice was predicted; no row where none was."""
     result = CheckResult()
     tested: list[Row] = []
-    for pairs in _pairs(given):
+    for pairs in predicted_and_real(given):
         n = len(np.unique(pairs.subject))
         if n < given.settings.minimum_n:
             why = f"n = {n} < {given.settings.minimum_n} patients with a predicted and a real Dice"
@@ -55,13 +56,13 @@ def check_predicted_quality(given: AuditInput) -> CheckResult:
     return result + CheckResult(_verdicts(given, tested))
 
 
-def _pairs(given: AuditInput) -> list[Pairs]:
-    """Images of the audited part with both numbers, by structure."""
+def predicted_and_real(given: AuditInput, split: str | None = None) -> list[Pairs]:
+    """Images with both numbers, by structure, of a part: by default the audited one."""
     said = given.predictions
     said = said[(said["kind"] == "score") & (said["item"] == PREDICTED_DICE)]
     if not len(said):
         return []
-    part = audited_split(said)
+    part = audited_split(said) if split is None else split
     said = said[(said["split"] == part) & said["value"].notna()].drop_duplicates(["image", "target"])
     real = given.cases[
         (given.cases["metric"] == "dice") & (given.cases["split"] == part) & given.cases["value"].notna()
@@ -72,7 +73,8 @@ def _pairs(given: AuditInput) -> list[Pairs]:
     for target, own in said.groupby("target", sort=True):
         both = own.merge(real[real["target"] == target], on=["image", "target"]).sort_values("image", kind="stable")
         predicted, true = both["value"].to_numpy(dtype=np.float64), both["real"].to_numpy(dtype=np.float64)
-        found.append(Pairs(str(target), part, predicted, true, both[person].to_numpy()))
+        subject, image = both[person].to_numpy(), both["image"].to_numpy()
+        found.append(Pairs(str(target), part, predicted, true, subject, image))
     return found
 
 

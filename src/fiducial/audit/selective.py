@@ -2,7 +2,7 @@
 
 What it measures: the risk-coverage curve with its area (AURC) and the excess over the best possible order, the AUROC
 with which confidence tells wrong answers from right ones, and a deferral rule: chosen on one half of the calibration
-part, judged on the audited part.
+part, judged on the audited part. The answer is a call, a class, or a mask with the Dice that the model predicts for it.
 Why it matters: a model that is wrong where it is unsure can hand those cases to a reader; one that is wrong where it
 is sure cannot.
 What it cannot see: how well the reader does on the deferred cases, and errors of the reference, which look like errors
@@ -22,6 +22,7 @@ from fiducial.audit.evidence import BOOTSTRAP, DELONG, WILSON, curve_point, evid
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.halves import operating_half, second_half
 from fiducial.audit.measure import from_bootstrap, nothing, reason_text, replicates
+from fiducial.audit.predicted_quality import predicted_and_real
 from fiducial.audit.scores import ArgmaxColumn, ScoreColumn, argmax_columns, audited_columns, calibration_column
 from fiducial.audit.thresholds import threshold_of
 from fiducial.records.tables import UNCERTAINTY
@@ -34,6 +35,9 @@ LARGEST_RISK = 0.05
 """The error that the kept cases may have; the rule defers as few cases as keep it below, by its upper bound."""
 IDLE = 0.6
 """Confidence that orders errors no better than this AUROC is of little use."""
+POOR_DICE = 0.7
+"""A mask is wrong below it: Zijdenbos et al., IEEE Transactions on Medical Imaging 13 (1994) 716-724, call agreement
+above it excellent."""
 AREA = f"Geifman, Uziel and El-Yaniv, ICLR 2019; {BOOTSTRAP}"
 RULE = "Geifman and El-Yaniv, NeurIPS 2017; Angelopoulos et al., Learn then test 2021; Clopper and Pearson 1934"
 _MOST_POINTS = 100
@@ -43,8 +47,8 @@ _MOST_POINTS = 100
 class Answers:
     """Answers of one target in one part: ``wrong`` bool [n], ``confidence``, ``subject`` and ``image`` [n].
 
-    The confidence is the model's own probability of being right; ``how`` says what an answer is. ``item`` names another
-    order: that of the doubt that the model states beside its scores.
+    The confidence is the model's own probability of being right, or the Dice that it predicts; ``how`` says what an
+    answer is. ``item`` names another order: that of the doubt that the model states beside its scores.
     """
 
     target: str
@@ -85,8 +89,11 @@ def check_selective(given: AuditInput) -> CheckResult:
             event = calibration.truth != calibration.classes[0]
             operating = _several(calibration.rows(~second_half(calibration.subject, event)))
         result += _of_answers(given, _several(decided), operating)
+    calibration_masks = {answers.target: answers for answers in _masks(given, "calibration")}
+    for answers in _masks(given):
+        result += _of_answers(given, answers, calibration_masks.get(answers.target))
     if not result.evidence:
-        why = "confidence is known for scores only, and the tables have none"
+        why = "no confidence: the tables have neither scores nor a predicted Dice beside the real one"
         none = {"statistic": "test", "verdict": "not_possible", "reason": why, "method": "none"}
         return CheckResult([evidence_row(given, CHECK, "error_auroc", **none)])
     return result
@@ -118,6 +125,16 @@ def _several(column: ArgmaxColumn) -> Answers:
     wrong = np.asarray(column.decision != column.truth, dtype=bool)
     how = "most probable class"
     return Answers(column.target, column.split, wrong, confidence, column.subject, column.image, how)
+
+
+def _masks(given: AuditInput, split: str | None = None) -> list[Answers]:
+    """Masks of a part whose Dice was predicted: that is their confidence, and nothing of it was fitted on a part."""
+    how = f"a mask is wrong below a Dice of {POOR_DICE:g}; ordered by the predicted Dice"
+    return [
+        Answers(own.target, own.split, own.real < POOR_DICE, own.predicted, own.subject, own.image, how)
+        for own in predicted_and_real(given, split)
+        if len(own.real)
+    ]
 
 
 def _of_answers(given: AuditInput, answers: Answers, operating: Answers | None) -> CheckResult:
@@ -227,7 +244,9 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     n = len(operating.wrong)
     how = f"{wanted}, by its one-sided upper bound on {n} calibration images, level {settings.level:g}"
     if math.isinf(rule.confidence):
-        reason = f"not even half of the cases can be kept with an {wanted}: everything goes to a person"
+        reason = (
+            f"not even half of {n} calibration images can be shown to have an {wanted}: everything goes to a person"
+        )
     else:
         reason = f"answers of confidence {rule.confidence:.3f} or more are kept: an error of {rule.risk:.3f} there"
     deferred = rate_interval(~kept, subject=answers.subject, level=settings.level)

@@ -150,7 +150,7 @@ def _image_kind(modality: str, images: pd.DataFrame) -> dict[str, Any]:
     row["spacing in mm: median (range)"] = _axes(spacings, "{:.3g}")
     for key, title in (("p01", "1st percentile"), ("p50", "median intensity"), ("p99", "99th percentile")):
         values = np.array([look[key] for look in looks])
-        row[title] = _range(values, "{:.4g}")
+        row[title] = _range(values, "{:,.0f}" if np.abs(values).max() >= 1e4 else "{:.4g}")
     return row
 
 

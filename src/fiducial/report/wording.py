@@ -211,13 +211,13 @@ def _inner(item: Any) -> str:
 
 
 def _quantity(value: Any) -> str:
-    """A number of unknown meaning: whole numbers whole, others to four significant digits; anything else as text."""
+    """A number of unknown meaning: four significant digits, but whole from 10,000 on; anything else as text."""
     try:
         size = float(value)
     except (TypeError, ValueError):
         return str(value)
-    whole = size.is_integer() and abs(size) < 1e15
-    return count(size) if whole else f"{size:.4g}".replace("-", "\u2212")
+    whole = abs(size) < 1e15 and (size.is_integer() or abs(size) >= 1e4)
+    return count(round(size)) if whole else f"{size:.4g}".replace("-", "\u2212")
 
 
 def digits_beside(value: Any, threshold: Any, digits: int) -> int:

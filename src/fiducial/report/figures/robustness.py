@@ -71,6 +71,6 @@ def agreement(points: pd.DataFrame, *, prefix: str, title: str) -> Drawing:
         axes.set_axisbelow(True)
         axes.set_xlabel("Real Dice")
         axes.set_ylabel("Predicted Dice")
-        axes.legend(loc="upper left", handlelength=2.4)
+        axes.legend(loc="best", handlelength=2.4)
         svg = to_svg(figure, prefix=prefix, title=title)
     return Drawing(svg, "", title)
