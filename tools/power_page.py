@@ -10,6 +10,7 @@ import interval_coverage
 import trained_truth
 
 from fiducial.audit import CHECKS
+from fiducial.audit.shortcut import RELEVANT_SHIFT
 from fiducial.phantom.defects import DEFECTS
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ with the embeddings that it gives itself. The shift is that of the score where t
 last lines are models trained on planted pictures with a mitigation by the letter. `python tools/trained_truth.py`.
 
 In a *clean* model nothing is planted, yet chance in its training pictures leaves a small dependence of its own: over
-all draws its shift lies between {least:+.2f} and {most:+.2f} logits. The check tests for any shift at all, so it finds
-some of these; how many of its findings here are false was not separated from that. Read the shift beside the verdict.
+all draws its shift lies between {least:+.2f} and {most:+.2f} logits. A test of *any* shift found it in 16 of 40
+verdicts (on draws 0 to 3), which is why a shift counts only beyond {relevant} logits: [shortcut](checks/shortcut.md).
+The table is of other draws, {first} to {last}.
 
 """
 COVERED = """
@@ -85,7 +87,9 @@ def write(cache: Cache) -> None:
         trained = json.loads(TRAINED.read_text())
         draws = len({row["draw"] for row in trained["rows"]})
         own = trained_truth.clean_shifts(trained["rows"])
-        said = {"n": trained["n"], "draws": draws, "least": min(own), "most": max(own)}
+        seeds = [row["draw"] for row in trained["rows"]]
+        said = {"n": trained["n"], "draws": draws, "least": min(own), "most": max(own), "relevant": RELEVANT_SHIFT}
+        said |= {"first": min(seeds), "last": max(seeds)}
         text += TRAINED_LEAD.format(**said) + trained_truth.summary(trained["rows"]) + "\n"
     if COVERAGE.is_file():
         text += COVERED.format(draws="1,000") + coverage_table(json.loads(COVERAGE.read_text())["cells"])
