@@ -100,7 +100,8 @@ def ingest(
         *[f"  no image for the label of {safe(key)}" for key in result.unmatched[:10]],
         *([f"  and {len(result.unmatched) - 10} more"] if len(result.unmatched) > 10 else []),
         *[f"  note: {safe(note)}" for note in result.notes],
-        f"Cohort: {safe(result.cohort)} (why each series was accepted, repaired or rejected: ingest.json in it)",
+        f"Cohort: {safe(result.cohort)}",
+        f"Every series, and why it was accepted, repaired or rejected: {safe(result.page)}",
     ]
     show(result, lines, as_json=as_json)
 

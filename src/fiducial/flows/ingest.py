@@ -1,12 +1,25 @@
-"""``fiducial ingest``: files of any recognised layout become one cohort."""
+"""``fiducial ingest``: files of any recognised layout become one cohort, and a page that a person can skim."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fiducial.records.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.cohort import Ingested
+    from fiducial.records.picture import Picture
+
+PAGE = "ingest.html"
+MOST_PICTURES = 240
+"""A page of so many thumbnails is about 3 MB; of a larger cohort as many are chosen evenly."""
+THUMBNAIL = 260
+"""Width in pixels."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,7 @@ class Ingest:
     reasons: dict[str, int]
     unmatched: tuple[str, ...]
     notes: tuple[str, ...]
+    page: Path
 
 
 def ingest(
@@ -41,7 +55,8 @@ def ingest(
 
     Args:
         source: A DICOM tree or zip, ``images/`` + ``labels/``, an nnU-Net data set, a folder of PNG or JPEG, or npz.
-        out: The cohort folder to write (``cohort.parquet``, ``ingest.json``; for DICOM also ``images/``, ``masks/``).
+        out: The cohort folder to write (``cohort.parquet``, ``ingest.json`` and ``ingest.html``; for DICOM also
+            ``images/`` and ``masks/``).
         labels: CSV of labels and attributes by subject or image; a column ``split`` is taken as given.
         workers: Processes; 0 takes the cores that this process may use.
         progress: Called as ``progress(title, n_done, n_total)``.
@@ -68,4 +83,67 @@ def ingest(
         reasons=dict(Counter(row.reason.split(":")[0] for row in made.report if row.status != "accepted")),
         unmatched=tuple(made.unmatched),
         notes=tuple(made.notes),
+        page=_page(made, out, workers=workers, progress=progress),
     )
+
+
+def _page(made: Ingested, out: Path, *, workers: int, progress: Progress) -> Path:
+    """Write the page beside the table. An image that cannot be drawn is named on it; it stops nothing."""
+    from fiducial.compute import map_cases
+    from fiducial.report import IngestInput, write_ingest
+
+    images = made.cohort[made.cohort["role"] == "image"].sort_values(["modality", "image"], kind="stable")
+    chosen = _evenly(images, MOST_PICTURES)
+    jobs = {row["image"]: (row["image"], _place(row["path"], out), row["modality"]) for row in chosen}
+    drawn = map_cases(_thumbnail, jobs, workers=workers, progress=progress, title="thumbnails")
+    by_modality: dict[str, list[Picture]] = {}
+    for row in chosen:
+        if row["image"] in drawn.results:
+            by_modality.setdefault(row["modality"], []).append(drawn.results[row["image"]])
+    given = IngestInput(
+        name=out.resolve().name,
+        n_subjects=int(made.cohort["subject"].nunique()),
+        n_images=len(images),
+        n_masks=int((made.cohort["role"] == "mask").sum()),
+        rows=[asdict(row) for row in made.report],
+        pictures=by_modality,
+        unmatched=made.unmatched,
+        notes=made.notes,
+        failed=[failure.key for failure in drawn.failures],
+    )
+    return write_ingest(given, out / PAGE)
+
+
+def _evenly(images: pd.DataFrame, most: int) -> list[dict[str, str]]:
+    import numpy as np
+
+    places = np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int))
+    chosen = images.iloc[places]
+    return [{name: str(row[name]) for name in ("image", "path", "modality")} for row in chosen.to_dict("records")]
+
+
+def _place(path: str, folder: Path) -> str:
+    return path if Path(path).is_absolute() else str(folder / path)
+
+
+def _thumbnail(job: tuple[str, str, str]) -> Picture:
+    """Three planes of a volume or the picture itself, made small and of few greys."""
+    from io import BytesIO
+
+    from PIL import Image as Picture8
+
+    from fiducial.archive import read_image
+    from fiducial.predict.pictures import score_picture
+    from fiducial.records.picture import Picture
+
+    name, path, modality = job
+    image = read_image(path, modality=modality)
+    size = " x ".join(str(n) for n in image.array.shape[1:])
+    spacing = " x ".join(f"{mm:.3g}" for mm in image.geometry.spacing_mm)
+    whole = score_picture(name, image, kind="typical", said=f"{size} voxels of {spacing} mm.")
+    with Picture8.open(BytesIO(whole.png)) as large:
+        small = large.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    packed = BytesIO()
+    small.quantize(48).save(packed, "PNG", optimize=True)
+    return Picture(whole.case, whole.caption, packed.getvalue())

@@ -6,11 +6,13 @@ from fiducial.records.picture import Picture
 from fiducial.report.card import model_card
 from fiducial.report.compare import CompareInput, render_comparison, write_comparison
 from fiducial.report.given import IndexEntry, ReportInput, SignatureShown
+from fiducial.report.ingested import IngestInput, render_ingest, write_ingest
 from fiducial.report.page import index_entry, index_page, render, write_report
 
 __all__ = [
     "CompareInput",
     "IndexEntry",
+    "IngestInput",
     "Picture",
     "ReportInput",
     "SignatureShown",
@@ -19,6 +21,8 @@ __all__ = [
     "model_card",
     "render",
     "render_comparison",
+    "render_ingest",
     "write_comparison",
+    "write_ingest",
     "write_report",
 ]

@@ -42,12 +42,12 @@ class CompareInput:
 
 def render_comparison(given: CompareInput) -> str:
     """The comparison as one HTML document; the same input gives the same bytes."""
-    from fiducial.report.page import environment
+    from fiducial.report.page import document
 
     sections = [_summary(given), _tests(given), _groups(given), _levelling(given), _verdicts(given), _evidence(given)]
     title = f"{given.before['label']} and {given.after['label']}"
-    facts = {"given": given, "title": title, "sections": [section for section in sections if section is not None]}
-    return environment().get_template("compare.html.j2").render(**facts)
+    lead = f"Before: {given.before['label']}. After: {given.after['label']}."
+    return document(sections, title=title, kind="Comparison of two audits", lead=lead)
 
 
 def write_comparison(given: CompareInput, path: str | Path) -> Path:

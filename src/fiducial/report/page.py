@@ -100,6 +100,12 @@ def write_report(given: ReportInput, path: str | Path) -> Path:
     return Path(path)
 
 
+def document(sections: Sequence[Section | None], *, title: str, kind: str, lead: str) -> str:
+    """A page of numbered sections under a title, ``kind`` saying what it is; sections that are None are left out."""
+    shown = [section for section in sections if section is not None]
+    return environment().get_template("document.html.j2").render(sections=shown, title=title, kind=kind, lead=lead)
+
+
 def index_page(entries: Sequence[IndexEntry], *, title: str = "Fiducial reports", lead: str = "") -> str:
     """A page that links several reports: a card each, with verdicts, n, a headline figure and a picture."""
     return environment().get_template("index.html.j2").render(entries=entries, title=title, lead=lead)
