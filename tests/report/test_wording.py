@@ -133,3 +133,13 @@ def test_glossary_shows_the_terms_that_are_used() -> None:
     assert entry_of("npv") == "ppv"
     assert entry_of("unknown") == ""
     assert all(text.endswith(".") for _, text in TERMS.values())
+
+
+def test_a_sentence_keeps_the_name_of_a_group() -> None:
+    assert wording.sentence("site=F can be read from the embeddings") == "site=F can be read from the embeddings"
+    assert wording.sentence("score moves") == "Score moves"
+    assert wording.sentence("n = 3 < 10 patients") == "n = 3 < 10 patients"
+
+
+def test_large_facts_are_whole_and_small_ones_have_four_digits() -> None:
+    assert wording.anything([-125312.4, 0.123456, 12.0]) == f"{wording.count(-125312)}, 0.1235, 12"

@@ -352,11 +352,11 @@ def plural(n: int, one: str, many: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """``text`` with a capital first letter; a metric's key at the start becomes its label."""
+    """``text`` with a capital first letter; a metric's key becomes its label, and a group (``sex=F``) stays so."""
     first, space, rest = text.partition(" ")
     if first in METRICS:
         return f"{METRICS[first].label}{space}{rest}"
-    if text.startswith("n = "):
+    if text.startswith("n = ") or "=" in first:
         return text
     return text[:1].upper() + text[1:]
 
