@@ -147,6 +147,27 @@ def test_repeated_rows_are_found_and_named(size: float) -> None:
     assert check_duplicates(given(draw_table(800, seed=3))).evidence[0]["verdict"] == "clear"
 
 
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("known", [["sex"], []])
+def test_many_copies_do_not_hide_each_other(share: float, known: list[str]) -> None:
+    frame = draw_table(400, seed=2)[["subject", "image", "target", "value", "truth", *known]]
+    copies = frame.head(round(share * len(frame)))
+    copies = copies.assign(subject="X" + copies["subject"], image="X" + copies["image"])
+    (found,) = check_duplicates(prepared(vendor_input(pd.concat([frame, copies]), settings=FAST))).evidence
+    assert found["verdict"] == "finding"
+    assert found["value"] == len(copies)
+
+
+def test_leaves_of_a_tree_are_no_copies() -> None:
+    """Scores with all digits, but of 150 kinds only: six images and more to each."""
+    frame = draw_table(1000, seed=2)[["subject", "image", "target", "value", "truth"]]
+    edges = np.quantile(frame["value"], np.linspace(0, 1, 151))
+    leaf = np.clip(np.searchsorted(edges, frame["value"]) - 1, 0, 149)
+    frame["value"] = np.random.default_rng(0).permutation(np.sort(np.random.default_rng(1).random(150)))[leaf]
+    (found,) = check_duplicates(prepared(vendor_input(frame, settings=FAST))).evidence
+    assert found["verdict"] != "finding"
+
+
 def test_habits_of_a_scale_are_no_copies() -> None:
     """Sums of two readers' scores of 0 to 201, with an attribute that many share: equal ones are no finding."""
     frame = draw_table(900, seed=9)[["subject", "image", "target", "value", "truth", "sex"]]

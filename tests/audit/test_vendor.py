@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from fiducial.audit import AuditInput, AuditSettings, audit, read_evidence, vendor_input, write_evidence
+from fiducial.audit.missingness import check_missingness
+from fiducial.audit.tables import prepared
 from fiducial.errors import InputRefused, IntegrityError, LabelError, StudyError, TableError
 from fiducial.records.chain import chain_of
 from fiducial.study import Study
@@ -127,10 +129,40 @@ def test_a_missing_column_is_named_with_the_nearest() -> None:
 def test_attributes_that_match_nothing() -> None:
     other = pd.DataFrame({"image": ["x1", "x2"], "site": ["A", "B"]})
     message = refused(frame(), TableError, attributes=other)
-    assert "no image matches: 'x1' here, 'i0' in the predictions" in message
+    assert "no image matches: 'x1' here, 'i0' in what is audited" in message
     assert "no key column" in refused(frame(), TableError, attributes=pd.DataFrame({"id": ["i1"]}))
     double = pd.DataFrame({"image": ["i1", "i1"], "site": ["A", "B"]})
     assert "image 'i1' has two rows that differ" in refused(frame(), TableError, attributes=double)
+
+
+def unmatched_row(rows: pd.DataFrame, attributes: pd.DataFrame) -> pd.Series:
+    found = pd.DataFrame(check_missingness(prepared(vendor_input(rows, attributes=attributes))).evidence)
+    return found[found["metric"] == "unmatched_attribute"].iloc[0]
+
+
+def test_attributes_of_which_some_match_nothing_are_a_finding_that_names_them() -> None:
+    known = frame()["image"].tolist()
+    given = pd.DataFrame({"image": [*known, "x1", "x2"], "site": "A"})
+    row = unmatched_row(frame(), given)
+    n = len(known)
+    assert row["verdict"] == ("finding" if 0.05 * (n + 2) < 2 else "clear")
+    assert row["reason"] == f"2 of {n + 2} ids of the attributes name no image that was audited, such as x1, x2"
+    assert row["value"] == pytest.approx(2 / (n + 2))
+    alright = unmatched_row(frame(), given.head(n))
+    assert (alright["verdict"], alright["value"]) == ("clear", 0)
+
+
+@pytest.mark.parametrize("written", ["I0", " i0", "i-00", "i_0 "])
+def test_an_id_that_differs_in_writing_alone_is_found(written: str) -> None:
+    images = frame()["image"].tolist()
+    row = unmatched_row(frame(), pd.DataFrame({"image": [written, *images[1:]], "site": "A"}))
+    assert row["verdict"] == "finding"
+    assert f"1 of them differ in writing alone, such as {written!r} and 'i0'" in row["reason"]
+
+
+def test_without_a_second_table_nothing_is_said_of_it() -> None:
+    rows = check_missingness(prepared(vendor_input(frame()))).evidence
+    assert "unmatched_attribute" not in {row["metric"] for row in rows}
 
 
 def test_an_image_of_two_sexes() -> None:

@@ -34,7 +34,10 @@ IDENTIFYING = 0.02
 """The same share, below which attributes nearly name the patient: then even coarse scores can show a copy."""
 FEW_EXPECTED = 0.5
 COARSE = 0.2
-"""Where more images than this share their score with another one, equality is a habit of the score."""
+"""Where more images than this share their score with another one, equality is a habit of the score, unless fine."""
+FINE_STEP, FINE_VALUES, FEW_ALIKE = 1e-6, 100, 2.5
+"""Scores are fine, and equal ones copies however many there are, with six digits or more, more than 100 values, and
+hardly more than two images to a shared value: leaves of a tree or steps of a map hold many."""
 _NAMED = 3
 _DIGITS = 6
 
@@ -82,9 +85,9 @@ def _of_scores(given: AuditInput, values: pd.DataFrame) -> Row:
     by_digits = float(pdtrc(n_tied - 1, found.expected)) if n_tied and found.expected > 0 else float(not n_tied)
     by_person = float(bdtrc(n_same - 1, n_tied, alike)) if n_same else 1.0
     tells = alike < INFORMATIVE
-    coarse = found.expected > FEW_EXPECTED or len({name for pair in found.pairs for name in pair}) > COARSE * len(
-        values
-    )
+    n_sharing = len({name for pair in found.pairs for name in pair})
+    habit = n_sharing > COARSE * len(values) and not _is_fine(values, n_sharing)
+    coarse = found.expected > FEW_EXPECTED or habit
     why_not = ""
     if coarse and alike > IDENTIFYING:
         p, why_not = math.nan, f"scores take {values.drop_duplicates().shape[0]} values only: equal ones say little"
@@ -98,6 +101,16 @@ def _of_scores(given: AuditInput, values: pd.DataFrame) -> Row:
     method = f"equal in every score{' and attribute' if tells else ''}; {found.expected:.2g} equal pairs expected"
     method += f", {alike:.1%} of similar pairs agree in all attributes" if tells else ""
     return _row(given, "n_repeated_scores", _Repeats(same, found.expected, found.left_out), method, why_not, **said)
+
+
+def _is_fine(values: pd.DataFrame, n_sharing: int) -> bool:
+    """Whether the scores keep so many digits and values that equal ones are no habit of theirs."""
+    from fiducial.maths.ties import resolution
+
+    n_distinct = len(values.drop_duplicates())
+    n_shared = n_distinct - (len(values) - n_sharing)
+    digits = min(resolution(column[np.isfinite(column)]) for column in values.to_numpy(dtype=np.float64).T)
+    return n_distinct > FINE_VALUES and digits <= FINE_STEP and n_sharing < FEW_ALIKE * n_shared
 
 
 def _of_embeddings(given: AuditInput, values: pd.DataFrame) -> Row:

@@ -35,6 +35,20 @@ class AuditSettings:
 
 
 @dataclass(frozen=True)
+class Unmatched:
+    """Ids of an attributes table that name nobody.
+
+    ``ids`` of the ``n_ids`` that the column ``key`` holds; ``nearly`` pairs those that differ from an id of an image
+    without attributes only in case, space, leading zeros or punctuation with that id.
+    """
+
+    key: str
+    n_ids: int
+    ids: tuple[str, ...]
+    nearly: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class AuditInput:
     """The tables of one model on one cohort.
 
@@ -44,7 +58,8 @@ class AuditInput:
     ``mitigated`` and ``mitigated_cases`` (condition ``mitigated``: a second model's final answers on the same images).
     ``attributes`` has one row per image: ``image``, ``subject``, optionally ``split``, and the attribute columns.
     ``leaks`` are the leaks that the cohort check found, None if nobody looked. ``openings`` counts how often the test
-    part was opened, 0 if nobody counted. ``source`` says where the tables come from, with a digest.
+    part was opened, 0 if nobody counted. ``unmatched`` are ids of a table of attributes, None where there was none that
+    had to be joined. ``source`` says where the tables come from, with a digest.
     """
 
     predictions: pd.DataFrame
@@ -60,6 +75,7 @@ class AuditInput:
     embeddings: pd.DataFrame | None = None
     mitigated: pd.DataFrame | None = None
     mitigated_cases: pd.DataFrame | None = None
+    unmatched: Unmatched | None = None
 
 
 @dataclass(frozen=True)

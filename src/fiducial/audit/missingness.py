@@ -1,6 +1,7 @@
 """Missingness: what is not there, and is it missing by chance?
 
-What it measures: images without prediction, without truth, or without an attribute, and cases without a metric.
+What it measures: images without prediction, without truth, or without an attribute, cases without a metric, and
+attributes of nobody.
 Why it matters: figures speak only of the rows that are there; a model that refuses hard cases looks better.
 What it cannot see: patients who were never put in the table.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fiducial.audit.evidence import evidence_row
-from fiducial.audit.given import AuditInput, CheckResult, Row
+from fiducial.audit.given import AuditInput, CheckResult, Row, Unmatched
 from fiducial.audit.tables import audited_split, finding_scores
 from fiducial.study.groups import MISSING, attribute_text
 
@@ -32,6 +33,8 @@ def check_missingness(given: AuditInput) -> CheckResult:
         rows += _of_cases(given, given.cases[given.cases["split"] == audited_split(given.cases)])
     rows.append(_images_without_prediction(given))
     rows += _of_attributes(given)
+    if given.unmatched is not None:
+        rows.append(_unmatched(given, given.unmatched))
     return CheckResult(rows)
 
 
@@ -93,6 +96,21 @@ def _of_attributes(given: AuditInput) -> list[Row]:
         missing = attribute_text(frame[name]) == MISSING
         rows.append(_share(given, "missing_attribute", missing, tolerated=TOLERATED, item=name, split=part))
     return rows
+
+
+def _unmatched(given: AuditInput, lost: Unmatched) -> Row:
+    """Ids of the attributes that name nobody: a finding above what is tolerated, or where a slip of writing did it."""
+    n = len(lost.ids)
+    finding = bool(lost.nearly) or n > TOLERATED * lost.n_ids
+    named = f", such as {', '.join(lost.ids[:3])}" if n else ""
+    reason = f"{n} of {lost.n_ids} ids of the attributes name no {lost.key} that was audited{named}"
+    if lost.nearly:
+        (there, here) = lost.nearly[0]
+        reason += f"; {len(lost.nearly)} of them differ in writing alone, such as {there!r} and {here!r}"
+    said: Row = {"value": n / lost.n_ids, "n_events": n, "n_images": lost.n_ids, "item": lost.key, "reason": reason}
+    return evidence_row(
+        given, CHECK, "unmatched_attribute", verdict="finding" if finding else "clear", split=_part(given), **said
+    )
 
 
 def _share(given: AuditInput, metric: str, missing: pd.Series[bool], *, tolerated: float, **said: Any) -> Row:

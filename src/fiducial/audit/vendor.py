@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.audit.given import AuditInput, AuditSettings
+from fiducial.audit.given import AuditInput, AuditSettings, Unmatched
+from fiducial.audit.joining import join_attributes
 from fiducial.audit.tables import finding_scores, one_row_per_image
 from fiducial.errors import LabelError, TableError
 from fiducial.records.files import sha256_file
@@ -59,8 +60,7 @@ def vendor_input(
     frame = validated(_with_ids(frame, where), PREDICTIONS, where=where)
     extra = [str(name) for name in frame.columns if name not in PREDICTIONS.names]
     rows = one_row_per_image(frame, ["image", "subject", "split", *extra], where=where)
-    if attributes is not None:
-        rows = _joined(rows, attributes)
+    rows, unmatched = (rows, None) if attributes is None else _joined(rows, attributes)
     _check_truth(frame, where)
     settings = replace(
         settings,
@@ -76,6 +76,7 @@ def vendor_input(
         study=study,
         settings=settings,
         source=source,
+        unmatched=unmatched,
     )
 
 
@@ -124,36 +125,15 @@ def _with_ids(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame
 
 
-def _joined(rows: pd.DataFrame, attributes: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """Attribute rows with the columns of a second table; its columns win over equal names."""
+def _joined(rows: pd.DataFrame, attributes: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, Unmatched]:
+    """Attribute rows with the columns of a second table; who an image is of, the predictions say."""
     import pandas as pd
 
     given = attributes if isinstance(attributes, pd.DataFrame) else _read(attributes)[0]
     where = "attributes" if isinstance(attributes, pd.DataFrame) else str(attributes)
-    key = next((name for name in ("image", "subject") if name in given.columns), "")
-    if not key:
-        raise TableError(
-            f"no key column; it has {', '.join(map(str, given.columns))}", where=where, legal="image or subject"
-        )
-    given = given.assign(**{key: given[key].map(str)})
-    given = given.drop(columns=[name for name in ("subject", "split") if name != key and name in given.columns])
-    known = set(rows[key])
-    if not known & set(given[key]):
-        first = given[key].iloc[0] if len(given) else "(no row)"
-        raise TableError(
-            f"no {key} matches: {first!r} here, {rows[key].iloc[0]!r} in the predictions",
-            where=f"{where}, column {key}",
-            action=f"use the same {key} ids in both tables",
-        )
-    given = given.drop_duplicates()
-    twice = given[key].duplicated(keep=False)
-    if twice.any():
-        raise TableError(
-            f"{key} {given.loc[twice, key].iloc[0]!r} has two rows that differ", where=where, legal=f"one row per {key}"
-        )
-    columns = [name for name in given.columns if name != key]
-    kept = rows.drop(columns=[name for name in columns if name in rows.columns])
-    return kept.merge(given, on=key, how="left", validate="many_to_one")
+    if "image" in given.columns:
+        given = given.drop(columns=[name for name in ("subject",) if name in given.columns])
+    return join_attributes(rows, given, where=where)
 
 
 def _check_truth(frame: pd.DataFrame, where: str) -> None:

@@ -10,6 +10,7 @@ from fiducial.errors import TableError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fiducial.audit.given import Unmatched
     from fiducial.study import Study
 
 OWN = ("image", "subject", "split")
@@ -28,7 +29,7 @@ def cohort_attributes(cohort: pd.DataFrame, study: Study) -> pd.DataFrame:
     return images[[name for name in images.columns if name not in dropped]].reset_index(drop=True)
 
 
-def joined(rows: pd.DataFrame, path: Path | None) -> pd.DataFrame:
+def joined(rows: pd.DataFrame, path: Path | None) -> tuple[pd.DataFrame, Unmatched | None]:
     """``rows`` (image, subject, split ...) with the columns of a CSV keyed by image or subject, which win.
 
     A CSV keyed by ``image`` may also hold ``subject``: it then says which images are of one person.
@@ -36,32 +37,13 @@ def joined(rows: pd.DataFrame, path: Path | None) -> pd.DataFrame:
     Raises:
         TableError: the file cannot be read, has no key, repeats one, or no id matches.
     """
+    from fiducial.audit.joining import join_attributes
+
     if path is None:
-        return rows
-    given = _read(path)
-    key = next((name for name in ("image", "subject") if name in given.columns), "")
-    if not key:
-        raise TableError(
-            f"no key column; it has {', '.join(map(str, given.columns))}", where=str(path), legal="image or subject"
-        )
-    given = given.drop_duplicates()
-    twice = given[key].duplicated(keep=False)
-    if twice.any():
-        raise TableError(
-            f"{key} {given.loc[twice, key].iloc[0]!r} has two rows that differ", where=str(path), legal="one row each"
-        )
-    if not set(given[key]) & set(rows[key]):
-        raise TableError(
-            f"no {key} matches: {next(iter(given[key]), '(no row)')!r} here, {rows[key].iloc[0]!r} in what is audited",
-            where=f"{path}, column {key}",
-            action=f"use the same {key} ids in both",
-        )
-    columns = [name for name in given.columns if name not in (key, "split")]
-    merged = rows.drop(columns=[name for name in columns if name in rows.columns]).merge(
-        given[[key, *columns]], on=key, how="left"
-    )
+        return rows, None
+    merged, unmatched = join_attributes(rows, _read(path), where=str(path))
     merged["subject"] = merged["subject"].where(merged["subject"].notna(), merged["image"]).map(str)
-    return merged
+    return merged, unmatched
 
 
 def with_unmatched(rows: pd.DataFrame, unmatched: tuple[str, ...]) -> pd.DataFrame:

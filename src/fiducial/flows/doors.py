@@ -89,15 +89,17 @@ def from_run(run: Path, asked: Asked) -> Opened:
     folder = _cohort_folder(run, record)
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
+    attributes, unmatched = joined(cohort_attributes(cohort, study), asked.attributes)
     given = AuditInput(
         predictions=predictions,
         cases=cases,
-        attributes=joined(cohort_attributes(cohort, study), asked.attributes),
+        attributes=attributes,
         study=study,
         settings=settings,
         leaks=leaks_of(cohort, run, record),
         openings=count_openings(folder, fingerprint=fingerprint) + 1,
         source=f"predictions.parquet sha256:{record['files']['predictions.parquet'][:16]}",
+        unmatched=unmatched,
     )
 
     def opening() -> int:
@@ -118,7 +120,7 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
     workers = asked.workers_for(rows["image"].nunique())
     measured = measure_masks(rows, settings=settings, workers=workers, progress=asked.progress)
     attributes = with_unmatched(rows[["image", "subject", "split"]].drop_duplicates(), paired.unmatched)
-    attributes = joined(attributes, asked.attributes)
+    attributes, unmatched = joined(attributes, asked.attributes)
     subject = dict(zip(attributes["image"], attributes["subject"], strict=True))
     cases = measured.cases.assign(subject=measured.cases["image"].map(subject))
     rows = rows.assign(subject=rows["image"].map(subject))
@@ -131,6 +133,7 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
         study=asked.study,
         settings=replace(asked.settings, person_known=known, attributes=own or groupable(attributes)),
         source=f"{predictions.name} against {truth.name}, {rows['image'].nunique()} pairs",
+        unmatched=unmatched,
     )
     notes = (*paired.notes, *(f"not paired: {text}" for text in _short(paired.unmatched)))
     return Opened(given, pictures=drawer(given, rows, Path(), None), notes=notes)
