@@ -1,4 +1,4 @@
-"""Write docs/reference/power.md from what tools/power.py, interval_coverage.py and trained_truth.py measured."""
+"""Write docs/reference/power.md from what power, interval_coverage, conformal_coverage and trained_truth measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import conformal_coverage
 import interval_coverage
 import trained_truth
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "power.md"
 TRAINED = ROOT / "build" / "trained.json"
 COVERAGE = ROOT / "build" / "coverage.json"
+CONFORMAL = ROOT / "build" / "conformal.json"
 ENOUGH = 0.9
 LEAD = """\
 # Power, false alarms, coverage
@@ -74,6 +76,16 @@ The smallest share of {draws} or more tables, over all settings of a metric (rat
 says so. `python tools/interval_coverage.py --all` prints every cell.
 
 """
+KEPT = """
+## Conformal promises
+
+What is promised to 90 % of patients, drawn {draws} times with n calibration and {test} test patients: the mean, three
+standard errors, and the interval that it must lie in. Sets and intervals: from 0.9 to 0.9 + 1 / (n + 1), for one random
+image of a patient with several to 0.9 + 2 / (n + 1); a bound of survival promises 0.9 and no upper end; the risk of a
+mask at most 0.1. Labels, groups, patients, numbers, survival and masks are phantom draws (`python
+tools/conformal_coverage.py`); the tests draw them again.
+
+"""
 
 
 def write(cache: Cache) -> None:
@@ -93,6 +105,11 @@ def write(cache: Cache) -> None:
         text += TRAINED_LEAD.format(**said) + trained_truth.summary(trained["rows"]) + "\n"
     if COVERAGE.is_file():
         text += COVERED.format(draws="1,000") + coverage_table(json.loads(COVERAGE.read_text())["cells"])
+    if CONFORMAL.is_file():
+        cells = [conformal_coverage.Cell(**row) for row in json.loads(CONFORMAL.read_text())]
+        text += KEPT.format(draws=f"{cells[0].n_draws:,}", test=conformal_coverage.N_TEST) + conformal_coverage.table(
+            cells
+        )
     PAGE.write_text(text)
 
 
