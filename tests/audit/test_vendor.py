@@ -309,3 +309,34 @@ def test_real_readers_as_a_vendor(data: Path) -> None:
     assert auc["value"] == pytest.approx(area)
     assert auc["low"] < auc["value"] < auc["high"]
     assert auc["n_subjects"] == len(vendor)
+
+
+def measured(n: int = 120) -> pd.DataFrame:
+    """Predicted and observed days of survival, and a Dice, of patients in two parts."""
+    rng = np.random.default_rng(0)
+    risk, censored = rng.normal(size=n), rng.uniform(50, 600, n)
+    died = rng.exponential(np.exp(5 - 0.7 * risk))
+    values = {
+        ("death", "survival_days_predicted"): np.exp(5.3 - 0.7 * risk),
+        ("death", "survival_days_observed"): np.minimum(died, censored),
+        ("death", "survival_event"): (died <= censored).astype(float),
+        ("liver", "dice"): np.clip(rng.normal(0.9, 0.04, n), 0, 1),
+    }
+    own = pd.DataFrame({"image": [f"p{k:03d}" for k in range(n)], "sex": ["F", "M", "M", "F"] * (n // 4)})
+    own["split"] = ["calibration", "test"] * (n // 2)
+    return pd.concat([own.assign(target=t, metric=m, value=v) for (t, m), v in values.items()])
+
+
+def test_a_table_of_cases_is_audited_without_any_prediction(tmp_path: Path) -> None:
+    measured().to_csv(tmp_path / "cases.csv", index=False)
+    rows = audit(vendor_input(tmp_path / "cases.csv", settings=AuditSettings(n_replicates=100))).evidence
+    survival = rows[(rows["item"] == "survival") & (rows["statistic"] == "test")].iloc[0]
+    assert (survival["target"], survival["verdict"]) == ("death", "clear")
+    dice = rows[(rows["metric"] == "dice") & (rows["statistic"] == "mean") & (rows["check"] == "accuracy")].iloc[0]
+    assert dice["n_images"] == 60
+    assert {"sex=F", "sex=M"} <= set(rows[rows["metric"] == "dice"]["group"])
+
+
+def test_a_table_of_cases_with_something_wrong() -> None:
+    assert "missing column(s) value" in refused(measured().drop(columns="value"), TableError)
+    assert "960 rows repeat an entry" in refused(pd.concat([measured(), measured()]), TableError)

@@ -6,7 +6,7 @@ Without ``subject`` the persons are unknown, and every interval says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fiducial.study import Study
 
-_NEEDED = ("image", "target", "value", "truth")
+_NEEDED = {"predictions": ("image", "target", "value", "truth"), "cases": ("image", "target", "metric", "value")}
 TIMES = ("acquired", "month")
 """Columns that say when, the first that is there: they order images and divide nobody."""
 _MOST_VALUES = 20
@@ -39,10 +39,12 @@ def vendor_input(
     settings: AuditSettings | None = None,
     bands: Mapping[str, tuple[float, ...]] | None = None,
 ) -> AuditInput:
-    """Read a vendor's predictions and attributes.
+    """Read a vendor's predictions and attributes, or what was measured of each case.
 
     Args:
-        predictions: CSV or Parquet file, or a table: ``subject, image, target, value, truth`` and attributes.
+        predictions: CSV or Parquet file, or a table: ``subject, image, target, value, truth`` and attributes. With a
+            column ``metric`` and none called ``truth`` it is a table of cases: ``subject, image, target, metric,
+            value``, such as a Dice, a volume or predicted and observed days of survival.
         study: with intended use and criteria; None audits without verdicts on criteria.
         attributes: a second table, keyed by ``image`` or ``subject``; its columns become attributes too.
         settings: of the audit; ``attributes`` empty takes the study's, or every column that can group.
@@ -57,11 +59,14 @@ def vendor_input(
     frame, source = _read(predictions)
     where = source or "vendor table"
     person_known = settings.person_known and "subject" in frame.columns
-    frame = validated(_with_ids(frame, where), PREDICTIONS, where=where)
-    extra = [str(name) for name in frame.columns if name not in PREDICTIONS.names]
+    schema = CASES if "metric" in frame.columns and "truth" not in frame.columns else PREDICTIONS
+    # Further columns are attributes here, also in a table of cases.
+    frame = validated(_with_ids(frame, where, _NEEDED[schema.name]), replace(schema, open=True), where=where)
+    extra = [str(name) for name in frame.columns if name not in schema.names]
     rows = one_row_per_image(frame, ["image", "subject", "split", *extra], where=where)
     rows, unmatched = (rows, None) if attributes is None else _joined(rows, attributes)
-    _check_truth(frame, where)
+    if schema is PREDICTIONS:
+        _check_truth(frame, where)
     settings = replace(
         settings,
         bands={**settings.bands, **(bands or {})},
@@ -70,8 +75,8 @@ def vendor_input(
     if not settings.attributes and not (study and study.data.attributes):
         settings = replace(settings, attributes=_groupable(rows, settings.bands))
     return AuditInput(
-        predictions=frame[PREDICTIONS.names],
-        cases=table([], CASES),
+        predictions=frame[PREDICTIONS.names] if schema is PREDICTIONS else table([], PREDICTIONS),
+        cases=frame[CASES.names] if schema is CASES else table([], CASES),
         attributes=rows,
         study=study,
         settings=settings,
@@ -106,20 +111,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=[""])
 
 
-def _with_ids(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+def _with_ids(frame: pd.DataFrame, where: str, needed: Sequence[str]) -> pd.DataFrame:
     """Image from subject or subject from image, where only one is stated."""
     names = [str(name) for name in frame.columns]
     if "image" not in names and "subject" in names:
         frame = frame.assign(image=frame["subject"])
     elif "subject" not in names and "image" in names:
         frame = frame.assign(subject=frame["image"])
-    missing = [name for name in _NEEDED if name not in frame.columns]
+    missing = [name for name in needed if name not in frame.columns]
     if missing:
         hints = [did_you_mean(name, names) for name in missing]
         raise TableError(
             f"missing column(s) {', '.join(missing)}; it has {', '.join(names) or 'none'}",
             where=where,
-            legal="subject, image, target, value, truth; further columns are attributes",
+            legal=f"subject, {', '.join(needed)}; further columns are attributes",
             action=" ".join(hint for hint in hints if hint) or "rename or add them",
         )
     return frame
