@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (some minutes, once)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt pip hatchling editables
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt pip hatchling editables setuptools
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -c constraints.txt -e '.[train,codecs,dev]'
 	@touch $@
 
