@@ -255,12 +255,12 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "suv-tags-missing": (pet(lambda d, _: setattr(d, "PatientWeight", None)), "PatientWeight"),
     "suv-values": (pet(lambda d, _: setattr(d, "PatientWeight", "70000")), "outside"),
     "suv-times": (pet(lambda d, _: setattr(d, "SeriesTime", "110000")), "later than AcquisitionTime"),
-    "rtstruct-no-series": (
+    "object-no-series": (
         structures(series=lambda f: written(f / "ct", DicomHeader("P-123456", study_id="2"))),
         "none",
     ),
-    "rtstruct-ambiguous": (structures(forget_references, series=two_series_in_one_frame), "2 series"),
-    "rtstruct-series-refused": (structures(series=drop(2)), "not read"),
+    "object-ambiguous": (structures(forget_references, series=two_series_in_one_frame), "2 series"),
+    "object-series-refused": (structures(series=drop(2)), "not read"),
     "rtstruct-empty": (structures(lambda d: setattr(d.ROIContourSequence[0], "ContourSequence", [])), "no contours"),
     "rtstruct-contour-type": (
         contours(lambda c: setattr(c, "ContourGeometricType", "POINT")),

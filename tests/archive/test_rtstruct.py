@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fiducial.archive.dicom import DicomHeader, SeriesReference, discover, find_series, stack_series, write_series
-from fiducial.archive.matching import match_structure_sets
+from fiducial.archive.matching import match_objects
 from fiducial.archive.rtstruct import draw, read_rtstruct, read_structure_set, write_rtstruct
 from fiducial.errors import GeometryError, UnreadableFile
 from fiducial.records.image import Geometry, Image
@@ -129,7 +129,7 @@ def scene(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kept", "expected"),
-    [("series", "1"), ("images", "1"), ("frame", "rtstruct-ambiguous"), ("nothing", "rtstruct-no-series")],
+    [("series", "1"), ("images", "1"), ("frame", "object-ambiguous"), ("nothing", "object-no-series")],
 )
 def test_matching_goes_from_series_to_images_to_frame(kept: str, expected: str, tmp_path: Path) -> None:
     scene(tmp_path)
@@ -147,20 +147,20 @@ def test_matching_goes_from_series_to_images_to_frame(kept: str, expected: str, 
         dataset.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "2.25.6"
     dataset.save_as(path)
     found = discover(tmp_path, workers=1)
-    (match,) = match_structure_sets(found.structure_sets, found.series, workers=1)
+    (match,) = match_objects(found.objects, found.series, workers=1)
     if match.refusal is not None:
         assert match.refusal.given.startswith(expected)
     else:
-        assert match.series_uid == HEADER.series_uid("CT")
+        assert match.series == HEADER.series_uid("CT")
 
 
 def test_structures_of_another_patient_are_not_matched(tmp_path: Path) -> None:
     scene(tmp_path)
     write_rtstruct({"a": ring()}, tmp_path / "rs.dcm", reference=reference(), header=DicomHeader("P3"))
     found = discover(tmp_path, workers=1)
-    (match,) = match_structure_sets(found.structure_sets, found.series, workers=1)
+    (match,) = match_objects(found.objects, found.series, workers=1)
     assert match.refusal is not None
-    assert match.refusal.given.startswith("rtstruct-no-series")
+    assert match.refusal.given.startswith("object-no-series")
 
 
 def test_series_read_from_files_gives_the_same_masks(tmp_path: Path) -> None:

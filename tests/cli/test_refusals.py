@@ -124,7 +124,7 @@ def test_truncated_and_foreign_files_in_a_dicom_tree_are_named_and_the_rest_goes
     assert reasons["notes.dcm"] == "not-dicom: no DICM at byte 128"
     assert reasons[first.name].startswith("missing-tags")
     # A series that lost a slice is refused as a whole, and so are the structures drawn on it.
-    assert {reason.split(":")[0] for reason in reasons.values()} >= {"broken-neighbours", "rtstruct-series-refused"}
+    assert {reason.split(":")[0] for reason in reasons.values()} >= {"broken-neighbours", "object-series-refused"}
 
 
 def test_labels_that_match_no_image(tmp_path, capsys):

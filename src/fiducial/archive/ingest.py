@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
-from fiducial.archive.matching import Match, match_structure_sets
+from fiducial.archive.drawers import WORDS
+from fiducial.archive.matching import Match, match_objects
 from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
@@ -38,7 +39,7 @@ class DicomIngest:
 
 
 def ingest_dicom(source: Path, out: Path, *, key: bytes, workers: int = 0, progress: Progress = silent) -> DicomIngest:
-    """Read every plain series and structure set below ``source`` (folder, zip or file) into the cohort ``out``.
+    """Read every series and every object drawn on one below ``source`` (folder, zip or file) into the cohort ``out``.
 
     Writes ``out/images/<image>.nii.gz``, ``out/masks/<mask>.nii.gz`` (uint8, 1 = the structure; one file for each
     structure) and, readable by the owner alone, ``out/private/`` with the raw-to-pseudonym table and the source
@@ -69,7 +70,7 @@ def ingest_dicom(source: Path, out: Path, *, key: bytes, workers: int = 0, progr
         report = [item.report for item in images.results.values()]
         report += [_failed(series_jobs[f.key].image, series_jobs[f.key].series, f) for f in images.failures]
         rows = {key: item.row for key, item in images.results.items() if item.row is not None}
-        matches = match_structure_sets(found.structure_sets, found.series, workers=workers, progress=progress)
+        matches = match_objects(found.objects, found.series, workers=workers, progress=progress)
         mask_jobs, unmatched = _mask_jobs(matches, series_jobs, rows)
         masks = map_cases(
             partial(make_masks, out=out), mask_jobs, workers=workers, progress=progress, title="drawing structures"
@@ -106,7 +107,7 @@ def _tree(source: Path, out: Path) -> Iterator[Path]:
 def _headers(found: Discovery) -> list[Any]:
     """Every header that was read."""
     series = [header for series in found.series for header in series.headers]
-    return [*series, *found.structure_sets, *(item.header for item in found.refused if item.header is not None)]
+    return [*series, *found.objects, *(item.header for item in found.refused if item.header is not None)]
 
 
 def _series_jobs(found: Discovery, names: Pseudonyms) -> dict[str, SeriesJob]:
@@ -122,7 +123,9 @@ def _series_jobs(found: Discovery, names: Pseudonyms) -> dict[str, SeriesJob]:
             "site": first.text("ClinicalTrialSiteID") or names.of("hospital", first.text("InstitutionName")),
         }
         image = "-".join(
-            part for part in (subject, series.modality.lower(), names.of("series", series.series_uid)) if part
+            part
+            for part in (subject, series.modality.lower(), names.of("series", series.series_uid), series.part)
+            if part
         )
         jobs[image] = SeriesJob(image, series, ids)
     return jobs
@@ -131,25 +134,26 @@ def _series_jobs(found: Discovery, names: Pseudonyms) -> dict[str, SeriesJob]:
 def _mask_jobs(
     matches: list[Match], series_jobs: dict[str, SeriesJob], rows: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, MaskJob], list[IngestRow]]:
-    """Jobs for the structure sets whose series was read, by a running number; rows for the others."""
-    by_uid = {job.series.series_uid: job.image for job in series_jobs.values()}
+    """Jobs for the objects whose series was read, by a running number; rows for the others."""
+    by_key = {job.series.key: job.image for job in series_jobs.values()}
     jobs: dict[str, MaskJob] = {}
     unmatched = []
     for match in matches:
         if match.refusal is not None:
-            unmatched.append(rejected(match.refusal, source=str(match.path), modality="RTSTRUCT"))
+            unmatched.append(rejected(match.refusal, source=str(match.path), modality=WORDS[match.kind]))
             continue
-        image = by_uid[match.series_uid]
+        image = by_key[match.series]
         if image not in rows:
-            refusal = refuse("rtstruct-series-refused", "its series was not read")
-            unmatched.append(rejected(refusal, series=image, source=str(match.path), modality="RTSTRUCT"))
+            refusal = refuse("object-series-refused", "its series was not read")
+            word = WORDS[match.kind]
+            unmatched.append(rejected(refusal, series=image, source=str(match.path), modality=word))
             continue
-        jobs[str(len(jobs))] = MaskJob(match.path, series_jobs[image].series, rows[image])
+        jobs[str(len(jobs))] = MaskJob(match.path, match.kind, series_jobs[image].series, rows[image])
     return _numbered(jobs), unmatched
 
 
 def _numbered(jobs: dict[str, MaskJob]) -> dict[str, MaskJob]:
-    """A second structure set of one series gets a number, so that equal structure names stay apart."""
+    """A second object of one series gets a number, so that equal structure names stay apart."""
     seen: dict[str, int] = {}
     numbered = {}
     for key, job in jobs.items():
@@ -170,7 +174,7 @@ def _failed(image: str, series: SeriesFiles, failure: Failure) -> IngestRow:
 def _failed_masks(job: MaskJob, failure: Failure) -> IngestRow:
     code = "worker-died" if failure.error == "WorkerDied" else "unexpected"
     reason = f"{code}: {failure.error}"
-    return IngestRow(job.image_row["image"], str(job.path), 1, "RTSTRUCT", "rejected", reason, REFUSALS[code])
+    return IngestRow(job.image_row["image"], str(job.path), 1, WORDS[job.kind], "rejected", reason, REFUSALS[code])
 
 
 def _refused_files(found: Discovery, root: Path) -> list[IngestRow]:

@@ -1,16 +1,16 @@
-"""Which series a structure set was drawn on: by series UID, else by the images it names, else by frame of reference."""
+"""Which series an object was drawn on: by series UID, else by the images it names, else by frame of reference."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.kinds import OBJECTS
+from fiducial.archive.drawers import REFERENCES, References
 from fiducial.archive.refusal import refuse
-from fiducial.archive.rtstruct import StructureSet, read_structure_set
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile
 from fiducial.records.progress import Progress, silent
@@ -18,59 +18,52 @@ from fiducial.records.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Match:
-    """A structure set's file with the series that it belongs to, or why none was found."""
+    """An object's file and kind with the `key` of the series that it belongs to, or why none was found."""
 
     path: Path
-    series_uid: str = ""
+    kind: str
+    series: str = ""
     refusal: UnreadableFile | None = None
 
 
-@dataclass(frozen=True)
-class References:
-    """What a structure set refers to, without its contours; or why it cannot be read."""
-
-    series_uids: frozenset[str] = frozenset()
-    sop_uids: frozenset[str] = frozenset()
-    frame_uids: frozenset[str] = frozenset()
-    refusal: UnreadableFile | None = None
-
-
-def match_structure_sets(
+def match_objects(
     files: tuple[FileHeader, ...],
     series: tuple[SeriesFiles, ...],
     *,
     workers: int = 0,
     progress: Progress = silent,
 ) -> list[Match]:
-    """Match each structure set to exactly one series of the same patient.
+    """Match each object to exactly one series (or part of one) of the same patient.
 
     The referenced SeriesInstanceUIDs count first; where they name none or several of the series at hand, the
     referenced SOP instances do; where these name none, the one series in the frame of reference. More than one
-    candidate at the end is ``rtstruct-ambiguous``, none is ``rtstruct-no-series``.
+    candidate at the end is ``object-ambiguous``, none is ``object-no-series``.
     """
     index = _Index(series)
-    cases = {str(i): header.path for i, header in enumerate(files)}
-    found = map_cases(read_references, cases, workers=workers, progress=progress, title="reading structure sets")
+    cases = {str(i): (OBJECTS[header.text("SOPClassUID")], header.path) for i, header in enumerate(files)}
+    found = map_cases(read_references, cases, workers=workers, progress=progress, title="reading objects")
     matches = []
-    for key, path in cases.items():
+    for key, (kind, path) in cases.items():
         references = found.results.get(key)
         if references is None:
             error = next(failure.error for failure in found.failures if failure.key == key)
-            matches.append(Match(path, refusal=refuse("unexpected", error)))
+            matches.append(Match(path, kind, refusal=refuse("unexpected", error)))
         elif references.refusal is not None:
-            matches.append(Match(path, refusal=references.refusal))
+            matches.append(Match(path, kind, refusal=references.refusal))
         else:
-            matches.append(index.match(path, references, files[int(key)].text("PatientID")))
+            series_key = index.match(references, files[int(key)].text("PatientID"))
+            refused = series_key if isinstance(series_key, UnreadableFile) else None
+            matches.append(Match(path, kind, "" if refused else str(series_key), refused))
     return matches
 
 
-def read_references(path: Path) -> References:
-    """Read what a structure set refers to; a file that cannot be read carries its refusal."""
+def read_references(case: tuple[str, Path]) -> References:
+    """Read what an object (its kind and file) refers to; one that cannot be read carries its refusal."""
+    kind, path = case
     try:
-        found: StructureSet = read_structure_set(path)
+        return REFERENCES[kind](path)
     except UnreadableFile as refusal:
         return References(refusal=UnreadableFile(refusal.given, action=refusal.action))
-    return References(found.series_uids, found.sop_uids, found.frame_uids)
 
 
 class _Index:
@@ -83,23 +76,23 @@ class _Index:
         for one in series:
             for header in one.headers:
                 patient = header.text("PatientID")
-                self.by_series[patient, one.series_uid].add(one.series_uid)
-                self.by_sop[patient, header.text("SOPInstanceUID")].add(one.series_uid)
-                self.by_frame[patient, header.text("FrameOfReferenceUID")].add(one.series_uid)
+                self.by_series[patient, one.series_uid].add(one.key)
+                self.by_sop[patient, header.text("SOPInstanceUID")].add(one.key)
+                self.by_frame[patient, header.text("FrameOfReferenceUID")].add(one.key)
 
-    def match(self, path: Path, references: References, patient: str) -> Match:
-        make = partial(Match, path)
+    def match(self, references: References, patient: str) -> str | UnreadableFile:
+        """The key of the one series that fits, or why none does."""
         named = self._found(self.by_series, patient, references.series_uids)
         if len(named) == 1:
-            return make(named.pop())
+            return named.pop()
         candidates = self._found(self.by_sop, patient, references.sop_uids)
         candidates = candidates & named if named and candidates else candidates or named
         candidates = candidates or self._found(self.by_frame, patient, references.frame_uids)
         if len(candidates) == 1:
-            return make(candidates.pop())
+            return candidates.pop()
         if candidates:
-            return make(refusal=refuse("rtstruct-ambiguous", f"{len(candidates)} series of this patient fit"))
-        return make(refusal=refuse("rtstruct-no-series", "none of the series of this patient fits its references"))
+            return refuse("object-ambiguous", f"{len(candidates)} series of this patient fit")
+        return refuse("object-no-series", "none of the series of this patient fits its references")
 
     @staticmethod
     def _found(index: dict[tuple[str, str], set[str]], patient: str, uids: frozenset[str]) -> set[str]:

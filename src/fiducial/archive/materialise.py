@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from fiducial.archive.decoders import DECODERS, GRIDS
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.headers import FileHeader
-from fiducial.archive.dicom.read import decode
-from fiducial.archive.dicom.stack import stack_series
+from fiducial.archive.drawers import DRAWERS, WORDS
 from fiducial.archive.nifti import write_nifti
 from fiducial.archive.pseudonym import Redactor, name_forms
 from fiducial.archive.report import IngestRow, rejected
-from fiducial.archive.rtstruct import draw, read_structure_set
 from fiducial.errors import UnreadableFile, VoxelError
 from fiducial.records.image import Image
 
@@ -35,9 +34,10 @@ class SeriesJob:
 
 @dataclass(frozen=True)
 class MaskJob:
-    """A structure set to draw on a series whose image row is known; ``number`` counts those of one series."""
+    """An object of a kind to draw on a series whose image row is known; ``number`` counts those of one series."""
 
     path: Path
+    kind: str
     series: SeriesFiles
     image_row: dict[str, Any]
     number: int = 1
@@ -64,8 +64,8 @@ def make_image(job: SeriesJob, *, out: Path) -> MadeImage:
     series = job.series
     place = str(series.files[0].parent if len(series.files) > 1 else series.files[0])
     try:
-        stack = stack_series(series)
-        image = decode(stack)
+        decoded = DECODERS[series.kind](series)
+        image = decoded.image
         image.require_finite()
     except (UnreadableFile, VoxelError) as refusal:
         row = rejected(
@@ -86,22 +86,24 @@ def make_image(job: SeriesJob, *, out: Path) -> MadeImage:
         "modality": image.modality,
         "unit": image.unit,
         **attributes(series.headers[0]),
+        **decoded.columns,
     }
     report = IngestRow(job.image, place, len(series.files), series.modality, "accepted")
-    if stack.repairs:
-        report = replace(report, status="repaired", reason="; ".join(stack.repairs), action="nothing")
+    if decoded.repairs:
+        report = replace(report, status="repaired", reason="; ".join(decoded.repairs), action="nothing")
     return MadeImage(row_values, report)
 
 
 def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
-    """Draw one structure set and write one mask file for each structure; refused structures become report rows."""
+    """Draw one object and write one mask file for each structure; refused structures become report rows."""
     image = str(job.image_row["image"])
-    place = str(job.path)
+    place, word = str(job.path), WORDS[job.kind]
     try:
-        structures = draw(read_structure_set(job.path), (reference := stack_series(job.series).reference))
+        reference = GRIDS[job.series.kind](job.series)
+        structures = DRAWERS[job.kind](job.path, reference)
     except UnreadableFile as refusal:
         bare = UnreadableFile(refusal.given, action=refusal.action)
-        return MadeMasks((), (rejected(bare, series=image, source=place, modality="RTSTRUCT"),))
+        return MadeMasks((), (rejected(bare, series=image, source=place, modality=word),))
     rows, report, taken = [], [], set[str]()
     redact = Redactor(identifiers(job.series.headers[0], "patient"))
     for structure in structures:
@@ -110,7 +112,7 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
         mask_id = _unique(f"{image}-{slug(name)}" + ("" if job.number == 1 else f"-{job.number}"), taken)
         if structure.mask is None:
             if structure.refusal is not None:
-                report.append(rejected(structure.refusal, series=mask_id, source=place, modality="RTSTRUCT"))
+                report.append(rejected(structure.refusal, series=mask_id, source=place, modality=word))
             continue
         file = f"masks/{mask_id}.nii.gz"
         write_nifti(Image(structure.mask[None], reference.geometry), out / file)
@@ -121,11 +123,11 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
             "structure": name,
             "mask_value": 1,
             "path": file,
-            "modality": "RTSTRUCT",
+            "modality": word,
             "unit": "",
         }
         rows.append(job.image_row | own)
-        report.append(IngestRow(mask_id, place, 1, "RTSTRUCT", "accepted"))
+        report.append(IngestRow(mask_id, place, 1, word, "accepted"))
     return MadeMasks(tuple(rows), tuple(report))
 
 

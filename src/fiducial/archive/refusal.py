@@ -61,10 +61,10 @@ REFUSALS: dict[str, str] = {
     "suv-tags-missing": "export with the tags named; SUV is not guessed",
     "suv-values": "correct weight (kg), dose (Bq) or half-life (s) in the header",
     "suv-times": "correct injection and series times in the header",
-    # structure sets
-    "rtstruct-no-series": "give the series on which the structures were drawn",
-    "rtstruct-ambiguous": "give one series only of those that the structure set may belong to",
-    "rtstruct-series-refused": "see the row of the series on which the structures were drawn",
+    # structure sets and other objects drawn on a series
+    "object-no-series": "give the series on which the structures were drawn",
+    "object-ambiguous": "give one series only of those that the object may belong to",
+    "object-series-refused": "see the row of the series on which the structures were drawn",
     "rtstruct-empty": "nothing: the structure has no contours",
     "rtstruct-contour-type": "draw closed planar contours",
     "rtstruct-off-slice": "export the contours in the planes of the series' slices",

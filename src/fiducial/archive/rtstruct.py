@@ -20,6 +20,7 @@ from fiducial.archive.dicom.header import (
 from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
 from fiducial.archive.dicom.modules import patient_and_study
 from fiducial.archive.dicom.write import dataset_bytes, file_head
+from fiducial.archive.drawers import Structure
 from fiducial.archive.polygons import fill_even_odd, outlines
 from fiducial.archive.refusal import refuse
 from fiducial.errors import GeometryError, UnreadableFile
@@ -47,15 +48,6 @@ class StructureSet:
     sop_uids: frozenset[str]
     frame_uids: frozenset[str]
     contours: dict[str, list[tuple[str, NDArray[np.float64]]]]
-
-
-@dataclass(frozen=True)
-class Structure:
-    """One structure on a grid: its boolean mask [x, y, z], or why there is none."""
-
-    name: str
-    mask: NDArray[np.bool_] | None
-    refusal: UnreadableFile | None = None
 
 
 def read_rtstruct(path: str | Path, reference: SeriesReference) -> dict[str, NDArray[np.bool_]]:

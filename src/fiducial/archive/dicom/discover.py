@@ -1,4 +1,4 @@
-"""Find what a folder holds: plain series, structure sets, and every other file with the reason why it is left."""
+"""Find what a folder holds: image series, objects about them, and every other file with the reason why it is left."""
 
 from __future__ import annotations
 
@@ -8,43 +8,36 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from fiducial.archive.dicom.header import CT_IMAGE, MR_IMAGE, PET_IMAGE, RT_STRUCTURE_SET
 from fiducial.archive.dicom.headers import FileHeader, read_header
+from fiducial.archive.dicom.kinds import DICOMDIR, IMAGES, MODALITIES, OBJECTS, refusal_code
 from fiducial.archive.refusal import code_of, refuse
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile
 from fiducial.records.progress import Progress, silent
 
-PLAIN = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT"}
-DICOMDIR = "1.2.840.10008.1.3.10"
-# SOP class UIDs (PS3.6 A) that begin so; the longest match counts.
-REFUSED_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.2.2": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.4.3": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.4.4": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.128.1": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.130": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
-    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation-object",
-    "1.2.840.10008.5.1.4.1.1.66.7": "segmentation-object",
-    "1.2.840.10008.5.1.4.1.1.88": "structured-report",
-    "1.2.840.10008.5.1.4.1.1.11": "presentation-state",
-    "1.2.840.10008.5.1.4.1.1.481": "radiotherapy-object",
-}
 FILES_PER_CHUNK = 256
 MIN_FILES_FOR_PROCESSES = 1024
 
 
 @dataclass(frozen=True)
 class SeriesFiles:
-    """The files of one series, in no order; ``refusal`` is set where the files already say that it cannot be read."""
+    """The files of one series, or of a part of it that is an image of its own, in no order.
+
+    ``kind`` says which of the `DECODERS` reads it, ``part`` what tells it from other parts of the same series (empty
+    where the series is one image); ``refusal`` is set where the files already say that it cannot be read.
+    """
 
     series_uid: str
     modality: str
     headers: tuple[FileHeader, ...]
     refusal: UnreadableFile | None = None
+    kind: str = "slices"
+    part: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the series, or its part, among all."""
+        return f"{self.series_uid}:{self.part}" if self.part else self.series_uid
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -54,7 +47,7 @@ class SeriesFiles:
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A file that belongs to no plain series; ``header`` is None where none could be read."""
+    """A file that belongs to no series and is no object; ``header`` is None where none could be read."""
 
     path: Path
     refusal: UnreadableFile
@@ -63,16 +56,16 @@ class RefusedFile:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What a folder holds; series and files in the order of their paths."""
+    """What a folder holds, in the order of paths. ``objects`` are files of the kinds `OBJECTS`."""
 
     series: tuple[SeriesFiles, ...]
-    structure_sets: tuple[FileHeader, ...]
+    objects: tuple[FileHeader, ...]
     refused: tuple[RefusedFile, ...]
     n_files: int
 
 
 def find_series(folder: str | Path) -> list[SeriesFiles]:
-    """The CT, MR and PET series below a folder (or of one file), grouped by SeriesInstanceUID."""
+    """The image series below a folder (or of one file), grouped by SeriesInstanceUID."""
     return list(discover(Path(folder), workers=1).series)
 
 
@@ -115,13 +108,13 @@ def _walk(folder: Path) -> list[Path]:
 
 def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery:
     groups: dict[str, list[FileHeader]] = defaultdict(list)
-    structure_sets: list[FileHeader] = []
+    objects: list[FileHeader] = []
     refused: list[RefusedFile] = []
     for item in scanned:
         if isinstance(item, RefusedFile):
             refused.append(item)
-        elif item.text("SOPClassUID") == RT_STRUCTURE_SET:
-            structure_sets.append(item)
+        elif item.text("SOPClassUID") in OBJECTS:
+            objects.append(item)
         elif (refusal := _file_refusal(item)) is not None:
             refused.append(RefusedFile(item.path, refusal, item))
         else:
@@ -129,32 +122,31 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
     series = _beside_broken([_series(uid, headers) for uid, headers in groups.items()], refused)
     return Discovery(
         series=tuple(sorted(series, key=lambda s: min(s.files))),
-        structure_sets=tuple(sorted(structure_sets, key=lambda h: h.path)),
+        objects=tuple(sorted(objects, key=lambda h: h.path)),
         refused=tuple(sorted(refused, key=lambda r: r.path)),
         n_files=n_files,
     )
 
 
 def _file_refusal(header: FileHeader) -> UnreadableFile | None:
-    """Why a file can be part of no plain series; None if it can."""
+    """Why a file can be part of no image series; None if it can."""
     sop_class = header.text("SOPClassUID")
     if sop_class == DICOMDIR:
         return refuse("dicomdir", "the directory of a medium")
     if not sop_class or not header.text("SeriesInstanceUID"):
         absent = "SOPClassUID" if not sop_class else "SeriesInstanceUID"
         return refuse("missing-tags", absent)
-    if sop_class not in PLAIN:
-        prefixes = [p for p in REFUSED_CLASSES if sop_class == p or sop_class.startswith(p + ".")]
-        code = REFUSED_CLASSES[max(prefixes, key=len)] if prefixes else "unsupported-modality"
-        return refuse(code, uid_name(sop_class))
+    if sop_class not in IMAGES:
+        return refuse(refusal_code(sop_class), uid_name(sop_class))
     return None
 
 
 def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
-    """A group of plain files as a series, with what speaks against it file by file."""
+    """A group of image files as a series, with what speaks against it file by file."""
     ordered = tuple(sorted(headers, key=lambda h: h.path))
-    modality = PLAIN[ordered[0].text("SOPClassUID")]
-    make = partial(SeriesFiles, uid, modality, ordered)
+    sop_class = ordered[0].text("SOPClassUID")
+    modality = MODALITIES.get(sop_class) or ordered[0].text("Modality")
+    make = partial(SeriesFiles, uid, modality, ordered, kind=IMAGES[sop_class])
     if len({h.text("SOPClassUID") for h in headers}) > 1:
         return make(refuse("mixed-objects", ", ".join(sorted({uid_name(h.text("SOPClassUID")) for h in headers}))))
     if any(h.number("NumberOfFrames") not in (None, 1.0) for h in headers):

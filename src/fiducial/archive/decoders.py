@@ -1,0 +1,46 @@
+"""Which decoder reads a series of which kind: one dict, and what a decoder gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fiducial.records.image import Image
+
+if TYPE_CHECKING:
+    from fiducial.archive.dicom.discover import SeriesFiles
+    from fiducial.archive.dicom.header import SeriesReference
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image, what was mended to read it (``code: what``), and further columns of its cohort row."""
+
+    image: Image
+    repairs: tuple[str, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _slices(series: SeriesFiles) -> Decoded:
+    from fiducial.archive.dicom.read import decode
+    from fiducial.archive.dicom.stack import stack_series
+
+    stack = stack_series(series)
+    return Decoded(decode(stack), stack.repairs)
+
+
+def _slices_reference(series: SeriesFiles) -> SeriesReference:
+    from fiducial.archive.dicom.stack import stack_series
+
+    return stack_series(series).reference
+
+
+DECODERS: dict[str, Callable[[SeriesFiles], Decoded]] = {
+    "slices": _slices,
+}
+"""By `SeriesFiles.kind`. A decoder raises `UnreadableFile` for what it cannot read whole."""
+GRIDS: dict[str, Callable[[SeriesFiles], SeriesReference]] = {
+    "slices": _slices_reference,
+}
+"""By kind: the grid and the UIDs that objects drawn on the series refer to; reads no pixels."""
