@@ -1,5 +1,6 @@
 """Files to images and back: DICOM, NIfTI, pictures, npz. The only room that sees raw patient identifiers."""
 
+from fiducial.archive.dates import DateShift
 from fiducial.archive.ingest import DicomIngest, ingest_dicom
 from fiducial.archive.nifti import write_nifti
 from fiducial.archive.pseudonym import Pseudonyms, private_key, read_subjects
@@ -9,6 +10,7 @@ from fiducial.archive.unpack import unpack_zip
 
 __all__ = [
     "READERS",
+    "DateShift",
     "DicomIngest",
     "IngestRow",
     "Pseudonyms",

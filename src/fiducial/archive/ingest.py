@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from fiducial.archive.dates import DateShift, home_sites
 from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
 from fiducial.archive.drawers import WORDS
 from fiducial.archive.matching import Match, match_objects
-from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks
+from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks, place_of
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.report import IngestRow, rejected
@@ -38,18 +39,28 @@ class DicomIngest:
         return f"DicomIngest({len(self.rows)} rows, {len(self.report)} report rows, {len(self.subjects)} subjects)"
 
 
-def ingest_dicom(source: Path, out: Path, *, key: bytes, workers: int = 0, progress: Progress = silent) -> DicomIngest:
+def ingest_dicom(
+    source: Path,
+    out: Path,
+    *,
+    key: bytes,
+    shift: Literal["site", "patient"] = "site",
+    workers: int = 0,
+    progress: Progress = silent,
+) -> DicomIngest:
     """Read every series and every object drawn on one below ``source`` (folder, zip or file) into the cohort ``out``.
 
     Writes ``out/images/<image>.nii.gz``, ``out/masks/<mask>.nii.gz`` (uint8, 1 = the structure; one file for each
     structure) and, readable by the owner alone, ``out/private/`` with the raw-to-pseudonym table and the source
     manifest. Everything that is refused has a report row with a stable code; one bad series stops nothing. Rows
-    carry no raw identifier and no date; ages of 90 and more are given as 90.
+    carry no raw identifier and no true date (``acquired`` is moved by `DateShift`); ages of 90 and more are given as
+    90.
 
     Args:
         source: what to read; never written to.
         out: the cohort's folder.
-        key: the pseudonym key (`private_key`); equal keys give equal ids.
+        key: the pseudonym key (`private_key`); equal keys give equal ids and equal shifts of dates.
+        shift: ``site`` moves the dates of a site alike, ``patient`` leaves ``acquired`` empty.
         workers: processes, 0 = as many as cores.
         progress: told about headers, series and structure sets.
 
@@ -63,7 +74,7 @@ def ingest_dicom(source: Path, out: Path, *, key: bytes, workers: int = 0, progr
     private_folder(out)
     with _tree(source, out) as root:
         found = discover(root, workers=workers, progress=progress)
-        series_jobs = _series_jobs(found, names)
+        series_jobs = _series_jobs(found, names, DateShift(key, shift))
         images = map_cases(
             partial(make_image, out=out), series_jobs, workers=workers, progress=progress, title="reading series"
         )
@@ -110,17 +121,20 @@ def _headers(found: Discovery) -> list[Any]:
     return [*series, *found.objects, *(item.header for item in found.refused if item.header is not None)]
 
 
-def _series_jobs(found: Discovery, names: Pseudonyms) -> dict[str, SeriesJob]:
+def _series_jobs(found: Discovery, names: Pseudonyms, shift: DateShift) -> dict[str, SeriesJob]:
     """One job for each series, by image id."""
+    homes = home_sites(place_of(header, names) for header in _headers(found))
     jobs: dict[str, SeriesJob] = {}
     for series in found.series:
         first = series.headers[0]
-        subject = names.subject(first.text("PatientID")) if first.text("PatientID") else ""
+        subject, site = place_of(first, names)
+        raw_date = first.text("AcquisitionDate") or first.text("StudyDate")
         ids = {
             "subject": subject,
+            "acquired": shift.date(raw_date, homes[subject] if subject else site, subject),
             "visit": names.of("visit", first.text("StudyInstanceUID")),
             "exam": names.of("exam", first.text("FrameOfReferenceUID")),
-            "site": first.text("ClinicalTrialSiteID") or names.of("hospital", first.text("InstitutionName")),
+            "site": site,
         }
         image = "-".join(
             part

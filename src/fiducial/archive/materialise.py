@@ -14,7 +14,7 @@ from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.drawers import DRAWERS, WORDS
 from fiducial.archive.nifti import write_nifti
-from fiducial.archive.pseudonym import Redactor, name_forms
+from fiducial.archive.pseudonym import Pseudonyms, Redactor, name_forms
 from fiducial.archive.report import IngestRow, rejected
 from fiducial.errors import UnreadableFile, VoxelError
 from fiducial.records.image import Image
@@ -129,6 +129,12 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
         rows.append(job.image_row | own)
         report.append(IngestRow(mask_id, place, 1, word, "accepted"))
     return MadeMasks(tuple(rows), tuple(report))
+
+
+def place_of(header: FileHeader, names: Pseudonyms) -> tuple[str, str]:
+    """Subject and site of a file, as the cohort names them; "" where the header says none."""
+    subject = names.subject(header.text("PatientID")) if header.text("PatientID") else ""
+    return subject, header.text("ClinicalTrialSiteID") or names.of("hospital", header.text("InstitutionName"))
 
 
 def identifiers(header: FileHeader, replacement: str) -> dict[str, str]:

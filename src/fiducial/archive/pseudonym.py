@@ -42,9 +42,19 @@ class Pseudonyms:
         """The id of something else (``study``, ``series``, ``frame``, ``site``); "" stays ""."""
         return f"{kind[0]}{self._letters(kind, raw.strip(), OTHER_LETTERS)}" if raw.strip() else ""
 
+    def uid(self, raw: str) -> str:
+        """A DICOM UID in place of another: ``2.25.`` and 128 bits (PS3.5 B.2); "" stays ""."""
+        return f"2.25.{int.from_bytes(self._digest('uid', raw.strip())[:16], 'big')}" if raw.strip() else ""
+
+    def number(self, kind: str, raw: str, below: int) -> int:
+        """A number from 0 on and below ``below``."""
+        return int.from_bytes(self._digest(kind, raw.strip())[:16], "big") % below
+
     def _letters(self, kind: str, raw: str, n_letters: int) -> str:
-        digest = hmac.new(self.key, f"{kind}\x1f{raw}".encode(), hashlib.sha256).digest()
-        return base64.b32encode(digest).decode().lower()[:n_letters]
+        return base64.b32encode(self._digest(kind, raw)).decode().lower()[:n_letters]
+
+    def _digest(self, kind: str, raw: str) -> bytes:
+        return hmac.new(self.key, f"{kind}\x1f{raw}".encode(), hashlib.sha256).digest()
 
 
 def private_folder(cohort: Path) -> Path:
