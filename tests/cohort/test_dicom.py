@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fiducial.cohort import describe, find_leaks, ingest, load_cohort, split_cohort
-from fiducial.phantom.hospital import make_patients, write_hospital
+from fiducial.phantom.hospital import Planting, make_patients, write_hospital
 from fiducial.records.split import SplitRule
 
 
@@ -52,7 +52,9 @@ def test_a_hospital_becomes_a_cohort_without_a_raw_id_outside_private(hospital: 
 
 @pytest.mark.parametrize("how", ["rescan", "exact"])
 def test_a_patient_repeated_across_splits_is_found(tmp_path: Path, how: str) -> None:
-    write_hospital(make_patients(4, seed=2), tmp_path, workers=1, repeat_across_splits=1, repeat_as=how)
+    write_hospital(
+        make_patients(4, seed=2), tmp_path, workers=1, planting=Planting(repeat_across_splits=1, repeat_as=how)
+    )
     made = ingest(tmp_path / "dicom", tmp_path / "cohort", labels=tmp_path / "labels.csv", workers=1)
     (leak,) = find_leaks(split_cohort(made.cohort, SplitRule(by="given")))
     assert (leak.kind, leak.split_a, leak.split_b) == ("exact" if how == "exact" else "near", "train", "test")

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from fiducial.errors import CaseFailed, InputRefused
-from fiducial.phantom.hospital import header_of, make_patients, part_of, render, write_hospital
+from fiducial.phantom.hospital import Planting, header_of, make_patients, part_of, render, write_hospital
 from fiducial.phantom.pet import MALIGNANT_SUV, nodule_suv, render_pet
 from fiducial.phantom.studies import STUDIES, study_text
 from fiducial.study import load_study
@@ -31,7 +31,11 @@ def hospital(patients, tmp_path_factory):
     out = tmp_path_factory.mktemp("hospital")
     seen = []
     folder = write_hospital(
-        patients, out, workers=1, progress=lambda *step: seen.append(step), repeat_across_splits=1, n_pet=1
+        patients,
+        out,
+        workers=1,
+        progress=lambda *step: seen.append(step),
+        planting=Planting(repeat_across_splits=1, n_pet=1),
     )
     assert folder == out / "dicom"
     assert seen[-1][1:] == (4, 4)
@@ -166,7 +170,7 @@ def test_a_malignant_nodule_takes_up_more(patients):
 
 def test_an_exact_repeat_has_the_same_voxels(tmp_path):
     patients = make_patients(2, seed=6)
-    write_hospital(patients, tmp_path, workers=1, repeat_across_splits=1, repeat_as="exact")
+    write_hospital(patients, tmp_path, workers=1, planting=Planting(repeat_across_splits=1, repeat_as="exact"))
     found = defaultdict(list)
     for path in (tmp_path / "dicom").rglob("I*"):
         dataset = pydicom.dcmread(path)
@@ -179,7 +183,7 @@ def test_an_exact_repeat_has_the_same_voxels(tmp_path):
 
 def test_one_person_twice_has_two_studies_and_two_rows(tmp_path):
     patients = make_patients(2, seed=6)
-    write_hospital(patients, tmp_path, workers=1, repeat_across_splits=1, repeat_as="same_person")
+    write_hospital(patients, tmp_path, workers=1, planting=Planting(repeat_across_splits=1, repeat_as="same_person"))
     rows = [row for row in labels(tmp_path) if row["subject"] == patients[0].subject]
     assert [row["split"] for row in rows] == ["train", "test"]
     studies = {pydicom.dcmread(p, stop_before_pixels=True).StudyInstanceUID for p in (tmp_path / "dicom").rglob("I*")}
@@ -226,11 +230,14 @@ def test_a_folder_that_holds_an_archive_is_refused(patients, hospital):
     [
         ({"repeat_as": "twin"}, "legal: rescan, exact, same_person"),
         ({"repeat_across_splits": 9}, "legal: 0 to 2, the patients in train"),
+        ({"n_second_visits": 9}, "legal: 0 to 3, the patients"),
+        ({"kinds": {"gap": 3, "tilt": 2}}, "together at most one for each patient"),
+        ({"kinds": {"shifted": 1}}, "of gap, copy, twice, tilt"),
     ],
 )
-def test_illegal_repeats_are_refused(patients, tmp_path, options, message):
+def test_what_cannot_be_planted_is_refused(patients, tmp_path, options, message):
     with pytest.raises(InputRefused, match=message):
-        write_hospital(patients, tmp_path, **options)
+        write_hospital(patients, tmp_path, planting=Planting(**options))
 
 
 def test_a_subject_given_twice_is_refused(patients, tmp_path):

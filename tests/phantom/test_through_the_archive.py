@@ -9,7 +9,7 @@ from fiducial.archive import read_image, read_mask, read_subjects
 from fiducial.cohort.ingest import ingest
 from fiducial.cohort.leaks import find_leaks
 from fiducial.errors import LeakError
-from fiducial.phantom.hospital import make_patients, render, write_hospital
+from fiducial.phantom.hospital import Planting, make_patients, render, write_hospital
 from fiducial.phantom.pet import render_pet
 
 
@@ -21,7 +21,7 @@ def patients():
 @pytest.fixture(scope="module")
 def cohort(patients, tmp_path_factory):
     out = tmp_path_factory.mktemp("phantom")
-    dicom = write_hospital(patients, out, workers=1, repeat_across_splits=1, n_pet=1)
+    dicom = write_hospital(patients, out, workers=1, planting=Planting(repeat_across_splits=1, n_pet=1))
     made = ingest(dicom, out / "cohort", labels=out / "labels.csv", workers=1)
     assert [row.status for row in made.report] == ["accepted"] * len(made.report)
     assert not made.unmatched
@@ -70,6 +70,8 @@ def test_a_rescan_in_another_split_is_found_and_nobody_else(patients, cohort):
 
 
 def test_one_person_in_two_splits_is_refused(patients, tmp_path):
-    dicom = write_hospital(patients[:2], tmp_path, workers=1, repeat_across_splits=1, repeat_as="same_person")
+    dicom = write_hospital(
+        patients[:2], tmp_path, workers=1, planting=Planting(repeat_across_splits=1, repeat_as="same_person")
+    )
     with pytest.raises(LeakError, match="one subject stands in two splits"):
         ingest(dicom, tmp_path / "cohort", labels=tmp_path / "labels.csv", workers=1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from fiducial.compute import map_cases
 from fiducial.errors import CaseFailed, InputRefused
 from fiducial.phantom.patients import RULE, BayesAUC, MalignancyRule, Nodule, Patient, bayes_auc, make_patients, stream
 from fiducial.phantom.pet import nodule_suv, pet_dose, render_pet, weight_kg
+from fiducial.phantom.planted import PLANTED, Scan, write_scan
 from fiducial.phantom.render import render, scan_geometry
 from fiducial.records.files import atomic_path, write_json
 from fiducial.records.progress import Progress, silent
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from fiducial.archive.dicom.header import DicomHeader
 
 __all__ = [
+    "PLANTED",
     "REPEATS",
     "RULE",
     "BayesAUC",
     "MalignancyRule",
     "Nodule",
     "Patient",
+    "Planting",
     "bayes_auc",
     "make_patients",
     "render",
@@ -37,20 +40,53 @@ __all__ = [
 ]
 
 REPEATS = ("rescan", "exact", "same_person")
-STRUCTURE = "nodule"
-_FILES, _DATE = 1001, 1002
+_FILES, _DATE, _RETURN = 1001, 1002, 1003
+RETURN_DAYS = (90, 400)
+DOUBLING_DAYS = 150.0
+"""In so many days a malignant nodule doubles its volume; a benign one stays as it is."""
 _PARTS = (("train", 0.6), ("validation", 0.7), ("calibration", 0.8), ("test", 1.0))
 
 
 @dataclass(frozen=True)
+class Planting:
+    """What a phantom archive holds beside one plain scan of each patient.
+
+    ``repeat_across_splits``: that many patients stand in two parts of a given split. The labels then have a column
+    ``split``: the first 60 % train, then 10 % validation, 10 % calibration, 20 % test; the first so many patients of
+    train come a second time in test. ``repeat_as`` says how: ``rescan`` (another PatientID, same anatomy, new
+    noise), ``exact`` (another PatientID, the same voxels) or ``same_person`` (the same PatientID, a second visit
+    with new noise, and two rows of labels that disagree about the split).
+
+    ``n_pet``: the first so many patients also have a PET series in Bq/ml, whose true SUV is `pet.render_pet`'s.
+
+    ``n_second_visits``: the first so many patients come again under the same PatientID after 90 to 400 days; a
+    malignant nodule has doubled its volume every 150 days, a benign one has not changed.
+
+    ``kinds``: how many patients have a first visit with each peculiarity of `PLANTED` (``{"gap": 2, "tilt": 1}``);
+    they are taken from the end of the patients, in the order given.
+    """
+
+    repeat_across_splits: int = 0
+    repeat_as: str = "rescan"
+    n_pet: int = 0
+    n_second_visits: int = 0
+    kinds: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Visit:
-    """One visit to write: who, where, in which part of a given split, and with which series."""
+    """One visit to write: who, where, in which part of a given split, with which series and which peculiarity.
+
+    ``days`` have passed since the patient's first visit.
+    """
 
     patient: Patient
     folder: Path
     split: str
     number: int
     with_pet: bool
+    days: int = 0
+    planted: str = ""
 
 
 def write_hospital(
@@ -59,9 +95,7 @@ def write_hospital(
     *,
     workers: int = 0,
     progress: Progress = silent,
-    repeat_across_splits: int = 0,
-    repeat_as: str = "rescan",
-    n_pet: int = 0,
+    planting: Planting = Planting(),
 ) -> Path:
     """Scan every patient and write what a hospital would hand over: ``out/dicom/`` and ``out/labels.csv``.
 
@@ -74,26 +108,23 @@ def write_hospital(
         out: a folder; it must not hold a ``dicom`` folder yet.
         workers: processes, 0 = one for each core.
         progress: called after each visit.
-        repeat_across_splits: planted defect: that many patients stand in two parts of a given split. The labels then
-            have a column ``split``: the first 60 % train, then 10 % validation, 10 % calibration, 20 % test; the
-            first ``repeat_across_splits`` patients of train come a second time in test.
-        repeat_as: how they come again: ``rescan`` (another PatientID, same anatomy, new noise), ``exact`` (another
-            PatientID, the same voxels) or ``same_person`` (the same PatientID, a second visit with new noise, and two
-            rows of labels that disagree about the split).
-        n_pet: the first ``n_pet`` patients also have a PET series in Bq/ml, whose true SUV is `pet.render_pet`'s.
+        planting: what is planted beside plain scans.
 
     Returns:
         ``out/dicom``.
 
     Raises:
-        InputRefused: ``out/dicom`` exists, an unknown ``repeat_as``, or more repeats than patients in train.
+        InputRefused: ``out/dicom`` exists, an unknown ``repeat_as`` or peculiarity, or more repeats than patients in
+            train, more peculiarities or second visits than patients.
         CaseFailed: a visit could not be written; the message names all that failed.
     """
     out = Path(out)
     final, staging = out / "dicom", out / ".part-dicom"
     if final.exists():
         raise InputRefused(f"{final} exists", action="give a new folder, or remove it first")
-    visits = _visits(patients, staging, repeat_across_splits, repeat_as, n_pet)
+    visits = _visits(patients, staging, planting)
+    visits = _planted(visits, planting.kinds, len(patients))
+    visits += _second_visits(visits, staging, planting.n_second_visits, len(patients))
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     cases = {f"{visit.patient.subject}/{visit.number}": visit for visit in visits}
@@ -101,19 +132,20 @@ def write_hospital(
     if done.failures:
         named = "; ".join(f"{f.key}: {f.error} {f.message}" for f in done.failures[:5])
         raise CaseFailed(f"{len(done.failures)} of {len(cases)} phantom visits could not be written: {named}")
-    _write_labels(visits, out / "labels.csv", with_split=repeat_across_splits > 0)
-    write_json(out / "truth.json", _truth(visits, repeat_as if repeat_across_splits else ""))
+    _write_labels(visits, out / "labels.csv", with_split=planting.repeat_across_splits > 0)
+    write_json(out / "truth.json", _truth(visits, planting.repeat_as if planting.repeat_across_splits else ""))
     staging.rename(final)
     return final
 
 
-def _visits(patients: Sequence[Patient], folder: Path, n_repeats: int, repeat_as: str, n_pet: int) -> list[_Visit]:
+def _visits(patients: Sequence[Patient], folder: Path, planting: Planting) -> list[_Visit]:
+    n_repeats, repeat_as = planting.repeat_across_splits, planting.repeat_as
     if repeat_as not in REPEATS:
         raise InputRefused(f"repeat_as={repeat_as!r}", legal=", ".join(REPEATS))
     twice = [name for name, n in Counter(p.subject for p in patients).items() if n > 1]
     if twice:
         raise InputRefused(f"subject {twice[0]} comes twice among the patients", legal="each subject once")
-    visits = [_visit(p, folder, part_of(i, len(patients)), 1, i < n_pet) for i, p in enumerate(patients)]
+    visits = [_visit(p, folder, part_of(i, len(patients)), 1, i < planting.n_pet) for i, p in enumerate(patients)]
     train = [visit.patient for visit in visits if visit.split == "train"]
     if not 0 <= n_repeats <= len(train):
         raise InputRefused(f"repeat_across_splits={n_repeats}", legal=f"0 to {len(train)}, the patients in train")
@@ -127,6 +159,39 @@ def _visits(patients: Sequence[Patient], folder: Path, n_repeats: int, repeat_as
     return visits
 
 
+def _planted(visits: list[_Visit], wanted: Mapping[str, int], n_patients: int) -> list[_Visit]:
+    """Give the last patients their peculiarities."""
+    unknown = sorted(set(wanted) - set(PLANTED))
+    names = [name for name, n in wanted.items() for _ in range(n)]
+    if unknown or len(names) > n_patients or any(n < 0 for n in wanted.values()):
+        raise InputRefused(
+            f"kinds={dict(wanted)} for {n_patients} patients",
+            legal=f"counts of 0 or more, together at most one for each patient, of {', '.join(PLANTED)}",
+        )
+    first = n_patients - len(names)
+    return [
+        replace(visit, planted=names[i - first]) if first <= i < n_patients else visit for i, visit in enumerate(visits)
+    ]
+
+
+def _second_visits(visits: list[_Visit], folder: Path, n: int, n_patients: int) -> list[_Visit]:
+    if not 0 <= n <= n_patients:
+        raise InputRefused(f"n_second_visits={n}", legal=f"0 to {n_patients}, the patients")
+    second = []
+    for visit in visits[:n]:
+        patient = visit.patient
+        days = int(stream(patient.seed, patient.index, _RETURN).integers(*RETURN_DAYS))
+        grown = _grown(patient.rescanned(patient.subject), days)
+        second.append(replace(_visit(grown, folder, visit.split, 2, False), days=days))
+    return second
+
+
+def _grown(patient: Patient, days: int) -> Patient:
+    """The patient ``days`` later: three doublings of the volume double the diameter."""
+    growth = 2.0 ** (days / DOUBLING_DAYS / 3.0) if patient.malignant else 1.0
+    return replace(patient, nodule=replace(patient.nodule, diameter_mm=patient.nodule.diameter_mm * growth))
+
+
 def part_of(position: int, n: int) -> str:
     """The part of a given split that the patient at ``position`` of n stands in: 60, 10, 10 and 20 % in order."""
     return next(part for part, until in _PARTS if position + 0.5 < until * n or part == "test")
@@ -137,14 +202,15 @@ def _visit(patient: Patient, folder: Path, split: str, number: int, with_pet: bo
     return _Visit(patient, folder / rng.bytes(4).hex(), split, number, with_pet)
 
 
-def header_of(patient: Patient, *, visit: int = 1) -> DicomHeader:
-    """What the scanner writes into the CT's files."""
+def header_of(patient: Patient, *, visit: int = 1, days: int | None = None) -> DicomHeader:
+    """What the scanner writes into the CT's files at a visit so many days (default: one a visit) after the first."""
     from fiducial.archive.dicom.header import DicomHeader
 
     rng = stream(patient.seed, patient.index, _DATE)
     year, month, day = int(rng.integers(2021, 2025)), int(rng.integers(1, 13)), int(rng.integers(1, 28))
     hour, minute = int(rng.integers(8, 17)), int(rng.integers(0, 60))
     scanner = patient.scanner
+    day_of_visit = datetime(year, month, day) + timedelta(days=visit - 1 if days is None else days)
     return DicomHeader(
         patient_id=patient.subject,
         patient_name=f"Phantom^{patient.subject}",
@@ -152,7 +218,7 @@ def header_of(patient: Patient, *, visit: int = 1) -> DicomHeader:
         sex=patient.sex,
         age_years=patient.age,
         weight_kg=weight_kg(patient),
-        study_date=f"{year}{month:02d}{day + visit - 1:02d}",
+        study_date=day_of_visit.strftime("%Y%m%d"),
         study_time=f"{hour:02d}{minute:02d}00",
         study_id=str(visit),
         study_description="Low-dose chest CT",
@@ -172,14 +238,11 @@ def header_of(patient: Patient, *, visit: int = 1) -> DicomHeader:
 def _write_visit(visit: _Visit) -> str:
     """Scan and write one visit; the files then lose the names that give their order away."""
     from fiducial.archive.dicom.write import write_series
-    from fiducial.archive.rtstruct import write_rtstruct
 
     patient, folder = visit.patient, visit.folder
-    header = header_of(patient, visit=visit.number)
-    image, mask = render(patient)
-    files = write_series(image, folder, header)
-    reference = header.reference(image.geometry, image.modality)
-    files.append(write_rtstruct({STRUCTURE: mask}, folder / "structures.dcm", reference=reference, header=header))
+    header = header_of(patient, visit=visit.number, days=visit.days or None)
+    scan = Scan(patient, header, *render(patient), folder)
+    files = PLANTED[visit.planted].write(scan) if visit.planted else write_scan(scan)
     if visit.with_pet:
         scanned = datetime.strptime(header.study_date + header.study_time, "%Y%m%d%H%M%S")
         pet = replace(header, series_number=2, series_description="PET", kernel="", pet=pet_dose(patient, scanned))
@@ -203,6 +266,8 @@ def _write_labels(visits: Sequence[_Visit], path: Path, *, with_split: bool) -> 
         writer = csv.writer(file)
         writer.writerow(names + ["split"] * with_split)
         for visit in visits:
+            if visit.days:
+                continue  # the first visit's row holds for the person
             p = visit.patient
             row = [p.subject, p.recorded, p.sex, p.age, p.smoking, p.pack_years, p.site, p.scanner.full_name]
             writer.writerow(row + [visit.split] * with_split)
@@ -210,7 +275,7 @@ def _write_labels(visits: Sequence[_Visit], path: Path, *, with_split: bool) -> 
 
 def _truth(visits: Sequence[_Visit], repeat_as: str) -> dict[str, Any]:
     """What was drawn and planted, for whoever checks that it is found."""
-    repeats = [v for v in visits if v.number > 1 or v.patient.subject.endswith("-R")]
+    repeats = [v for v in visits if (v.number > 1 and not v.days) or v.patient.subject.endswith("-R")]
     return {
         "patients": [
             {
@@ -222,6 +287,9 @@ def _truth(visits: Sequence[_Visit], repeat_as: str) -> dict[str, Any]:
                 "recorded": v.patient.recorded,
                 "nodule": asdict(v.patient.nodule),
                 "nodule_suv": nodule_suv(v.patient) if v.with_pet else None,
+                "days": v.days,
+                "planted": v.planted,
+                "must_answer": _answer(v.planted),
             }
             for v in visits
         ],
@@ -229,3 +297,11 @@ def _truth(visits: Sequence[_Visit], repeat_as: str) -> dict[str, Any]:
         "repeat_as": repeat_as,
         "repeats": [[v.patient.subject.removesuffix("-R"), v.patient.subject] for v in repeats],
     }
+
+
+def _answer(planted: str) -> dict[str, str] | None:
+    """What a reader of the archive must say of the series that a peculiarity changes."""
+    if not planted:
+        return None
+    said = PLANTED[planted]
+    return {"modality": said.modality, "status": said.status, "code": said.code}
