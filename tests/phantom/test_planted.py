@@ -15,7 +15,6 @@ from fiducial.phantom.mr import ECHOES_MS, render_mr
 from fiducial.phantom.planted import PLANTED, TILT_DEGREES, tilted_axes
 from fiducial.records.image import Geometry, Image
 
-
 NOT_YET = pytest.mark.xfail(reason="the archive does not read this kind yet")
 KINDS = [pytest.param(k, marks=NOT_YET) if k in ("tilt", "multiframe", "mixed_echoes") else k for k in PLANTED]
 
