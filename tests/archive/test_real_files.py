@@ -64,7 +64,7 @@ def test_objects_that_are_no_series_are_refused_by_name(data: Path, tmp_path: Pa
     made = ingest_dicom(data / "dicom_objects", tmp_path, key=b"k" * 32, workers=1)
     assert not made.rows
     codes = {row.reason.partition(":")[0] for row in made.report}
-    assert codes >= {"segmentation-object", "structured-report", "unsupported-modality", "not-dicom"}
+    assert codes >= {"object-no-series", "structured-report", "unsupported-modality", "not-dicom"}
 
 
 @pytest.mark.real_data

@@ -122,12 +122,17 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
             "role": "mask",
             "structure": name,
             "mask_value": 1,
+            "code": redact(structure.code),
+            "rater": redact(structure.rater),
             "path": file,
             "modality": word,
             "unit": "",
         }
         rows.append(job.image_row | own)
-        report.append(IngestRow(mask_id, place, 1, word, "accepted"))
+        line = IngestRow(mask_id, place, 1, word, "accepted")
+        if structure.repairs:
+            line = replace(line, status="repaired", reason="; ".join(structure.repairs), action="nothing")
+        report.append(line)
     return MadeMasks(tuple(rows), tuple(report))
 
 

@@ -69,6 +69,7 @@ COHORT = Schema(
         Column("role", default=None, legal=ROLES),
         Column("structure", meaning="for a mask: the structure"),
         Column("mask_value", "integer", 1, meaning="for a mask: the value in the file that means this structure"),
+        Column("code", meaning="for a mask: JSON of its coded category, type and region, and of how it was made"),
         Column("rater", meaning="who drew or said it; empty for the reference"),
         Column("path", meaning="file, relative to the cohort folder or absolute; `file.npz#key/index` for npz"),
         Column("modality", meaning="DICOM modality"),

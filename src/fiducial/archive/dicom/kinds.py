@@ -13,6 +13,8 @@ IMAGES: dict[str, str] = {
 # Kinds that say something about an image: `DRAWERS` and `REFERENCES` (archive/drawers.py) read them, file by file.
 OBJECTS: dict[str, str] = {
     RT_STRUCTURE_SET: "structure_set",
+    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "segmentation",
 }
 # What the Modality of a kind's images is, whatever the header says.
 MODALITIES: dict[str, str] = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT"}
@@ -27,8 +29,7 @@ REFUSED: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.128.1": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.130": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
-    "1.2.840.10008.5.1.4.1.1.66.4": "segmentation-object",
-    "1.2.840.10008.5.1.4.1.1.66.7": "segmentation-object",
+    "1.2.840.10008.5.1.4.1.1.66.5": "segmentation-object",
     "1.2.840.10008.5.1.4.1.1.88": "structured-report",
     "1.2.840.10008.5.1.4.1.1.11": "presentation-state",
     "1.2.840.10008.5.1.4.1.1.481": "radiotherapy-object",
