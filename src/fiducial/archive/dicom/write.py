@@ -19,6 +19,7 @@ from fiducial.records.image import Image
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 IMPLEMENTATION_UID = "2.25.186402981143278290412361450962274517361"
 INT16 = np.iinfo(np.int16)
 
@@ -193,16 +194,16 @@ def element_bytes(dataset: Dataset, keyword: str) -> bytes:
     return bytes(buffer.getvalue())
 
 
-def file_head(sop_class: str, sop_uid: str) -> bytes:
-    """Preamble, prefix and file meta information (PS3.10, 7.1) for explicit VR little endian."""
+def file_head(sop_class: str, sop_uid: str, *, syntax: str = EXPLICIT_LITTLE_ENDIAN) -> bytes:
+    """Preamble, prefix and file meta information (PS3.10, 7.1)."""
     from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian
+    from pydicom.uid import UID
 
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
     meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = UID(sop_uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = UID(syntax)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "FIDUCIAL"
     body = dataset_bytes(meta)

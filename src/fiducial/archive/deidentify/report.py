@@ -1,0 +1,80 @@
+"""What became of each series: rows that name no person, as JSON and as a table."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fiducial.archive.deidentify.profile import CODES, EDITION, Options
+from fiducial.records.files import atomic_path, write_json
+
+REPORT = "deidentification"
+NOT_PROVEN = (
+    "Pixel data were passed on as they were: burned-in text is not proven absent, and neither are faces in pictures of "
+    "heads."
+)
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series, or one file that belongs to none (``file``: its number in ``private/sources.json``).
+
+    ``status``: ``accepted`` (every file written), ``partly`` (some), ``set aside`` (for review) or ``refused``.
+    ``reason`` starts with a stable code and a colon; ``action`` says what a person can do. ``actions`` counts what was
+    done, by action and attribute.
+    """
+
+    subject: str
+    study: str
+    series: str
+    file: str
+    modality: str
+    status: Literal["accepted", "partly", "set aside", "refused"]
+    n_files: int
+    n_written: int
+    n_set_aside: int
+    n_refused: int
+    n_copies: int
+    n_said_no_text: int
+    n_bytes: int
+    reason: str = ""
+    action: str = ""
+    note: str = ""
+    actions: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+TABLE = tuple(name for name in SeriesRow.__dataclass_fields__ if name != "actions")
+
+
+def write_report(rows: list[SeriesRow], out: Path, options: Options) -> tuple[Path, Path]:
+    """Write ``deidentification.json`` and ``deidentification.csv`` into ``out``."""
+    total = {name: sum(getattr(row, name) for row in rows) for name in TABLE if name.startswith("n_")}
+    said = {
+        "schema": 1,
+        "profile": f"PS3.15 {EDITION}, basic application level confidentiality profile",
+        "options": asdict(options),
+        "codes": {code: CODES[code] for code in options.codes},
+        "longitudinal_temporal_information": options.temporal,
+        "burned_in_text": NOT_PROVEN,
+        "total": total | {"n_subjects": len({row.subject for row in rows if row.n_written})},
+        "reasons": dict(sorted(Counter(row.reason.split(":")[0] for row in rows if row.reason).items())),
+        "series": [asdict(row) for row in rows],
+    }
+    write_json(out / f"{REPORT}.json", said)
+    path = out / f"{REPORT}.csv"
+    with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(TABLE)
+        writer.writerows([getattr(row, name) for name in TABLE] for row in rows)
+    return out / f"{REPORT}.json", path
+
+
+def by_action(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Counts by (attribute, action) as a mapping from action to attributes."""
+    found: dict[str, dict[str, int]] = {}
+    for (attribute, action), n in sorted(counts.items()):
+        found.setdefault(action, {})[attribute] = n
+    return found
