@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,3 +147,61 @@ def tiny(tmp_path: Path, tiny_run: Tiny) -> Tiny:
 
     shutil.copytree(tiny_run.folder, tmp_path / "tiny")
     return Tiny(tmp_path / "tiny")
+
+
+def write_dicom_picture(path: Path, pixels: Any, sop_class: str = "1.1", **attributes: Any) -> Path:
+    """Write a picture or cine as DICOM: [row, column], [frame, row, column], and RGB as the last axis of three.
+
+    ``sop_class`` is the last part of the class (``1.1`` is DX for presentation); ``attributes`` by keyword, in which
+    None removes one and ``TransferSyntaxUID`` belongs to the file itself; bytes in ``PixelData`` replace the pixels.
+    """
+    import numpy as np
+    from pydicom.config import disable_value_validation
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    array = np.asarray(pixels)
+    colour = array.ndim > 2 and array.shape[-1] == 3
+    signed = array.dtype.kind == "i"
+    dataset = Dataset()
+    dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{sop_class}"
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.11", "2.25.12"
+    dataset.PatientID, dataset.PatientName, dataset.InstanceNumber = "QX-7781-ZW", "Unverwechselbar^Amalia", 1
+    dataset.SamplesPerPixel = 3 if colour else 1
+    dataset.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    if colour:
+        dataset.PlanarConfiguration = 0
+    shape = array.shape[:-1] if colour else array.shape
+    if len(shape) == 3:
+        dataset.NumberOfFrames = shape[0]
+    dataset.Rows, dataset.Columns = shape[-2:]
+    bits = array.dtype.itemsize * 8
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+        bits,
+        bits,
+        bits - 1,
+        signed,
+    )
+    raw = array.tobytes()
+    dataset.PixelData = raw + b"\0" * (len(raw) % 2)
+    syntax = attributes.pop("TransferSyntaxUID", ExplicitVRLittleEndian)
+    with disable_value_validation():
+        for keyword, value in attributes.items():
+            if value is None:
+                delattr(dataset, keyword)
+            else:
+                setattr(dataset, keyword, value)
+    dataset["PixelData"].VR = "OW" if dataset.BitsAllocated > 8 else "OB"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with disable_value_validation():
+        dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def dicom_picture() -> Callable[..., Path]:
+    """`write_dicom_picture`."""
+    return write_dicom_picture

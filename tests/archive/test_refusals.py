@@ -206,7 +206,37 @@ def tilt(dataset: Dataset, index: int) -> None:
     shift(dataset, 0, 2.5 * np.tan(np.radians(15)) * index, 0)
 
 
-ENHANCED_CT, CAPTURE, SEGMENTATION = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2.1", "7", "66.5"))
+ENHANCED_CT, SEGMENTATION, RADIOGRAPH, SLIDE = (
+    f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2.1", "66.5", "1.1", "77.1.6")
+)
+
+
+def picture(change: Callable[[Dataset], Any], sop_class: str = RADIOGRAPH) -> Build:
+    """Five pictures instead of a series."""
+    return edit(lambda d, _: (setattr(d, "SOPClassUID", sop_class), change(d)))
+
+
+def table(code: str) -> Callable[[Dataset], None]:
+    """A lookup table with fewer entries than it says."""
+
+    def change(dataset: Dataset) -> None:
+        item = Dataset()
+        item.LUTDescriptor, item.LUTData = [256, 0, 8], [1, 2, 3]
+        item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+        setattr(dataset, code, Sequence([item]))
+
+    return change
+
+
+def video(dataset: Dataset) -> None:
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    dataset.PixelData = pydicom.encaps.encapsulate([b"\0" * 10])
+    dataset["PixelData"].is_undefined_length = True
+
+
+def endless(dataset: Dataset) -> None:
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 60_000, 60_000, 3
+
 
 # code: how to provoke it, and what the report's reason must say (a regular expression).
 REPORTED: dict[str, tuple[Build, str]] = {
@@ -218,17 +248,29 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "missing-tags": (put("PixelSpacing", None, only=1), "PixelSpacing in 1 of 5 files"),
     "enhanced-multiframe": (object_of(ENHANCED_CT), "Enhanced CT"),
     "colour": (put("SamplesPerPixel", 3), "SamplesPerPixel 3"),
-    "secondary-capture": (object_of(CAPTURE), "Secondary Capture"),
+    "whole-slide": (object_of(SLIDE), "Whole Slide Microscopy"),
     "segmentation-object": (object_of(SEGMENTATION), "Surface Segmentation"),
     "structured-report": (object_of("1.2.840.10008.5.1.4.1.1.88.33"), "Comprehensive SR"),
     "presentation-state": (object_of("1.2.840.10008.5.1.4.1.1.11.1"), "Presentation State"),
     "radiotherapy-object": (object_of("1.2.840.10008.5.1.4.1.1.481.2"), "RT Dose"),
-    "unsupported-modality": (object_of("1.2.840.10008.5.1.4.1.1.1.1"), "Digital X-Ray"),
+    "unsupported-modality": (object_of("1.2.840.10008.5.1.4.1.1.9.1.1"), "12-lead ECG"),
     "burned-in-annotation": (put("BurnedInAnnotation", "YES", only=2), "YES"),
     "transfer-syntax": (transfer_syntax("1.2.840.10008.1.2.4.102", b"\0" * 10), "MPEG-4"),
     "corrupt-pixels": (transfer_syntax("1.2.840.10008.1.2.5", b"no run-length code"), r"\w+Error"),
     "bit-depth": (put("BitsAllocated", 12), "12 bits"),
     "modality-lut": (edit(lookup_table), "ModalityLUTSequence"),
+    "voi-lut": (
+        picture(lambda d: (table("VOILUTSequence")(d), d.pop("WindowCenter", None))),
+        "3 of 256 entries",
+    ),
+    "photometric": (picture(lambda d: setattr(d, "PhotometricInterpretation", "HSV")), "no known"),
+    "palette": (picture(lambda d: setattr(d, "PhotometricInterpretation", "PALETTE COLOR")), "RedPalette"),
+    "video": (picture(video), "MPEG-4"),
+    "too-many-pixels": (picture(endless), "20.1 GiB"),
+    "frames-ambiguous": (
+        picture(lambda d: setattr(d, "NumberOfFrames", 2), "1.2.840.10008.5.1.4.1.1.20"),
+        "no vector",
+    ),
     "rescale-missing": (edit(lambda d, i: d.__delattr__("RescaleSlope") if i == 2 else None), "in 1 of 5 files"),
     "rescale-invalid": (put("RescaleSlope", "0", only=3), "0"),
     "rescale-type": (put("RescaleType", "US"), "not HU"),

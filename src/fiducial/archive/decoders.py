@@ -36,11 +36,27 @@ def _slices_reference(series: SeriesFiles) -> SeriesReference:
     return stack_series(series).reference
 
 
+def _picture(series: SeriesFiles) -> Decoded:
+    from fiducial.archive.dicom.pictures import decode_picture
+
+    return decode_picture(series)
+
+
+def _picture_reference(series: SeriesFiles) -> SeriesReference:
+    from fiducial.archive.dicom.pictures import picture_reference
+
+    return picture_reference(series)
+
+
 DECODERS: dict[str, Callable[[SeriesFiles], Decoded]] = {
     "slices": _slices,
+    "picture": _picture,
+    "cine": _picture,
 }
 """By `SeriesFiles.kind`. A decoder raises `UnreadableFile` for what it cannot read whole."""
 GRIDS: dict[str, Callable[[SeriesFiles], SeriesReference]] = {
     "slices": _slices_reference,
+    "picture": _picture_reference,
+    "cine": _picture_reference,
 }
 """By kind: the grid and the UIDs that objects drawn on the series refer to; reads no pixels."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fiducial.archive.dicom.headers import FileHeader, read_header
-from fiducial.archive.dicom.kinds import DICOMDIR, IMAGES, MODALITIES, OBJECTS, refusal_code
+from fiducial.archive.dicom.kinds import ALONE, DICOMDIR, IMAGES, MODALITIES, OBJECTS, picture_modality, refusal_code
 from fiducial.archive.refusal import code_of, refuse
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile
@@ -108,6 +108,7 @@ def _walk(folder: Path) -> list[Path]:
 
 def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery:
     groups: dict[str, list[FileHeader]] = defaultdict(list)
+    alone: dict[str, list[FileHeader]] = defaultdict(list)
     objects: list[FileHeader] = []
     refused: list[RefusedFile] = []
     for item in scanned:
@@ -118,8 +119,10 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
         elif (refusal := _file_refusal(item)) is not None:
             refused.append(RefusedFile(item.path, refusal, item))
         else:
-            groups[item.text("SeriesInstanceUID")].append(item)
+            by_series = alone if IMAGES[item.text("SOPClassUID")] in ALONE else groups
+            by_series[item.text("SeriesInstanceUID")].append(item)
     series = _beside_broken([_series(uid, headers) for uid, headers in groups.items()], refused)
+    series += [one for uid, headers in alone.items() for one in _each_alone(uid, headers)]
     return Discovery(
         series=tuple(sorted(series, key=lambda s: min(s.files))),
         objects=tuple(sorted(objects, key=lambda h: h.path)),
@@ -160,6 +163,26 @@ def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
     if any(h.text("BurnedInAnnotation").upper() == "YES" for h in headers):
         return make(refuse("burned-in-annotation", "BurnedInAnnotation is YES"))
     return make()
+
+
+def _each_alone(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
+    """Files that are images of their own; the parts are numbered by InstanceNumber, then path.
+
+    Files under one SOPInstanceUID stay together: the decoder tells exact copies from conflicting ones.
+    """
+    files: dict[str, list[FileHeader]] = defaultdict(list)
+    for header in sorted(headers, key=lambda h: (h.number("InstanceNumber") or 0.0, h.path)):
+        files[header.text("SOPInstanceUID") or str(header.path)].append(header)
+    parts = []
+    for number, own in enumerate(files.values(), start=1):
+        first = own[0]
+        modality = picture_modality(first.text("SOPClassUID"), first.text("Modality"))
+        kind = "cine" if (first.number("NumberOfFrames") or 1) > 1 else "picture"
+        part = str(number) if len(files) > 1 else ""
+        burned_in = any(h.text("BurnedInAnnotation").upper() == "YES" for h in own)
+        refusal = refuse("burned-in-annotation", "BurnedInAnnotation is YES") if burned_in else None
+        parts.append(SeriesFiles(uid, modality, tuple(own), refusal, kind, part))
+    return parts
 
 
 def _beside_broken(series: list[SeriesFiles], refused: list[RefusedFile]) -> list[SeriesFiles]:

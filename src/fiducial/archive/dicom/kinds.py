@@ -4,12 +4,58 @@ from __future__ import annotations
 
 from fiducial.archive.dicom.header import CT_IMAGE, MR_IMAGE, PET_IMAGE, RT_STRUCTURE_SET
 
+_IMAGE = "1.2.840.10008.5.1.4.1.1."
+# Projections, photographs, ultrasound and captures: each file is an image, or a cine where it has several frames.
+PICTURES: dict[str, str] = {
+    f"{_IMAGE}1": "CR",
+    f"{_IMAGE}1.1": "DX",
+    f"{_IMAGE}1.1.1": "DX",
+    f"{_IMAGE}1.2": "MG",
+    f"{_IMAGE}1.2.1": "MG",
+    f"{_IMAGE}1.3": "IO",
+    f"{_IMAGE}1.3.1": "IO",
+    f"{_IMAGE}3": "US",
+    f"{_IMAGE}3.1": "US",
+    f"{_IMAGE}5": "NM",
+    f"{_IMAGE}6": "US",
+    f"{_IMAGE}6.1": "US",
+    f"{_IMAGE}7": "OT",
+    f"{_IMAGE}7.1": "OT",
+    f"{_IMAGE}7.2": "OT",
+    f"{_IMAGE}7.3": "OT",
+    f"{_IMAGE}7.4": "OT",
+    f"{_IMAGE}12.1": "XA",
+    f"{_IMAGE}12.1.1": "XA",
+    f"{_IMAGE}12.2": "RF",
+    f"{_IMAGE}12.2.1": "RF",
+    f"{_IMAGE}12.3": "XA",
+    f"{_IMAGE}14.1": "IVOCT",
+    f"{_IMAGE}14.2": "IVOCT",
+    f"{_IMAGE}20": "NM",
+    f"{_IMAGE}77.1.1": "ES",
+    f"{_IMAGE}77.1.1.1": "ES",
+    f"{_IMAGE}77.1.2": "GM",
+    f"{_IMAGE}77.1.2.1": "GM",
+    f"{_IMAGE}77.1.3": "SM",
+    f"{_IMAGE}77.1.4": "XC",
+    f"{_IMAGE}77.1.4.1": "XC",
+    f"{_IMAGE}77.1.5.1": "OP",
+    f"{_IMAGE}77.1.5.2": "OP",
+    f"{_IMAGE}77.1.5.4": "OPT",
+    f"{_IMAGE}77.1.5.5": "OP",
+    f"{_IMAGE}77.1.5.6": "OP",
+    f"{_IMAGE}77.1.7": "DMS",
+    f"{_IMAGE}481.1": "RTIMAGE",
+}
 # Kinds of which a series becomes images: `DECODERS` (archive/decoders.py) reads them.
 IMAGES: dict[str, str] = {
     CT_IMAGE: "slices",
     MR_IMAGE: "slices",
     PET_IMAGE: "slices",
+    **dict.fromkeys(PICTURES, "picture"),
 }
+# Kinds of which each file is an image of its own, however many its series holds.
+ALONE = frozenset({"picture", "cine"})
 # Kinds that say something about an image: `DRAWERS` and `REFERENCES` (archive/drawers.py) read them, file by file.
 OBJECTS: dict[str, str] = {
     RT_STRUCTURE_SET: "structure_set",
@@ -28,12 +74,19 @@ REFUSED: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.4.4": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.128.1": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.130": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
+    "1.2.840.10008.5.1.4.1.1.77.1.6": "whole-slide",
     "1.2.840.10008.5.1.4.1.1.66.5": "segmentation-object",
     "1.2.840.10008.5.1.4.1.1.88": "structured-report",
     "1.2.840.10008.5.1.4.1.1.11": "presentation-state",
     "1.2.840.10008.5.1.4.1.1.481": "radiotherapy-object",
 }
+
+
+def picture_modality(sop_class: str, stated: str) -> str:
+    """The Modality that a picture states, else that of its class; a capture of CT, MR or PET is no such image: OT."""
+    captured = sop_class.startswith(f"{_IMAGE}7") and stated in ("CT", "MR", "PT")
+    is_code = stated.isascii() and stated.isalnum() and stated.isupper() and len(stated) <= 16
+    return "OT" if captured else stated if is_code else PICTURES[sop_class]
 
 
 def refusal_code(sop_class: str) -> str:

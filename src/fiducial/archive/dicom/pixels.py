@@ -1,0 +1,190 @@
+"""The stored frames of one file, one after the other, and the refusal of what cannot be decoded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
+"""Transfer syntaxes that begin so hold a video stream: MPEG-2, H.264, H.265 and uncompressed studio video."""
+MOST_BYTES = 8 * 2**30
+"""Decoded pixels of one file; beyond it a header is more likely damaged or hostile than meant."""
+GREY = ("MONOCHROME1", "MONOCHROME2")
+YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
+COLOUR = ("RGB", "PALETTE COLOR", *YBR)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file stores its pixels, checked to be whole and legal."""
+
+    path: Path
+    transfer_syntax: str
+    photometric: str
+    n_frames: int
+    rows: int
+    columns: int
+    n_samples: int
+    bits_allocated: int
+    bits_stored: int
+    shift: int
+    is_signed: bool
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the pixels are stored uncompressed."""
+        return self.transfer_syntax in ("", *_NATIVE)
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """The smallest and largest value that the header allows."""
+        n = 2**self.bits_stored
+        return (-(n // 2), n // 2 - 1) if self.is_signed else (0, n - 1)
+
+
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED, "1.2.840.10008.1.2.2")
+
+
+def layout_of(path: Path, dataset: Dataset) -> Layout:
+    """Check how a file stores its pixels before any is decoded.
+
+    Raises:
+        UnreadableFile: ``missing-tags``, ``bit-depth``, ``photometric``, ``too-many-pixels``, ``video``,
+            ``transfer-syntax`` or ``no-decoder``.
+    """
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    numbers = {k: _whole(dataset, k) for k in ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel")}
+    absent = sorted(k for k, n in numbers.items() if n is None or n <= 0)
+    if not syntax or absent:
+        raise refuse("missing-tags", ", ".join(absent or ["TransferSyntaxUID"]))
+    rows, columns, bits, n_samples = (int(n or 0) for n in numbers.values())
+    if bits not in (1, 8, 16, 32):
+        raise refuse("bit-depth", f"{bits} bits allocated")
+    stored = min(_whole(dataset, "BitsStored") or bits, bits)
+    high = _whole(dataset, "HighBit")
+    photometric = _photometric(dataset, n_samples)
+    n_frames = max(1, _whole(dataset, "NumberOfFrames") or 1)
+    n_bytes = rows * columns * n_frames * n_samples * max(1, bits // 8)
+    if n_bytes > MOST_BYTES:
+        raise refuse("too-many-pixels", f"{n_bytes / 2**30:,.1f} GiB of pixels declared, {MOST_BYTES >> 30} at most")
+    _require_decoder(syntax)
+    return Layout(
+        path=path,
+        transfer_syntax=syntax,
+        photometric=photometric,
+        n_frames=n_frames,
+        rows=rows,
+        columns=columns,
+        n_samples=n_samples,
+        bits_allocated=bits,
+        bits_stored=stored,
+        shift=0 if high is None or bits == 1 else min(max(0, high + 1 - stored), bits - stored),
+        is_signed=_whole(dataset, "PixelRepresentation") == 1,
+    )
+
+
+def frames(layout: Layout, *, raw: bool = False) -> Iterator[NDArray[Any]]:
+    """Decode frame after frame, [row, column] or [row, column, sample]; memory: one frame.
+
+    JPEG and YBR content comes as RGB (pydicom's conversion, which follows the code stream where the header
+    contradicts it), except YBR_PARTIAL_422, which comes as stored at full resolution, and with ``raw``.
+
+    Raises:
+        UnreadableFile: ``truncated`` or ``corrupt-pixels``.
+    """
+    shape = (layout.rows, layout.columns) + ((layout.n_samples,) if layout.n_samples > 1 else ())
+    decoded = _decoded(layout, raw=raw)
+    n_found = 0
+    while True:
+        with quiet_pydicom():
+            try:
+                frame = next(decoded, None)
+            except UnreadableFile:
+                raise
+            except MemoryError:
+                raise
+            except Exception as error:  # decoders raise anything, and quote what they read
+                raise _undecodable(layout, n_found, error) from error
+        if frame is None:
+            break
+        if frame.shape != shape:
+            raise refuse("corrupt-pixels", f"frame {n_found + 1} decoded to shape {frame.shape}")
+        n_found += 1
+        yield frame
+    if n_found != layout.n_frames:
+        raise refuse("truncated", f"{n_found} of {layout.n_frames} frames")
+
+
+def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
+    from pydicom.pixels.utils import iter_pixels
+
+    options: dict[str, Any] = {"raw": raw}
+    if layout.photometric == "YBR_PARTIAL_422":
+        options = {"raw": True, "photometric_interpretation": "YBR_FULL_422"}
+    if layout.shift and layout.is_native:
+        options["correct_unused_bits"] = False
+    # A deflated file cannot be read frame by frame; every other one is, from the disk.
+    source = read_dataset(layout.path) if layout.transfer_syntax == DEFLATED else layout.path
+    for frame in iter_pixels(source, **options):
+        yield _shifted(frame, layout) if "correct_unused_bits" in options else frame
+
+
+def _shifted(frame: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Values whose highest bit is not the lowest possible (HighBit above BitsStored - 1), moved down."""
+    up = layout.bits_allocated - layout.bits_stored - layout.shift
+    return np.asarray(np.right_shift(np.left_shift(frame, up), up + layout.shift))
+
+
+def _undecodable(layout: Layout, n_found: int, error: Exception) -> UnreadableFile:
+    n_bits = layout.rows * layout.columns * layout.n_samples * layout.bits_allocated * layout.n_frames
+    whole = n_bits // 8 * (2 if "422" in layout.photometric else 3) // 3
+    if layout.is_native and layout.transfer_syntax != DEFLATED and layout.path.stat().st_size < whole:
+        return refuse("truncated", f"a file of {layout.path.stat().st_size:,} bytes for {whole:,} bytes of pixels")
+    return refuse("corrupt-pixels", f"frame {n_found + 1} of {layout.n_frames} ({type(error).__name__})")
+
+
+def _photometric(dataset: Dataset, n_samples: int) -> str:
+    """The photometric interpretation, if the number of samples fits it."""
+    stated = str(dataset.get("PhotometricInterpretation") or "").strip(" \0").upper()
+    legal = {1: (*GREY, "PALETTE COLOR"), 3: ("RGB", *YBR)}
+    if stated not in legal.get(n_samples, ()):
+        known = stated if stated in (*GREY, *COLOUR) else "no known PhotometricInterpretation"
+        raise refuse("photometric", f"{known} with {n_samples} sample(s) for each pixel")
+    return stated
+
+
+def _require_decoder(syntax: str) -> None:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    from fiducial.archive.dicom.discover import uid_name
+
+    if syntax.startswith(VIDEO):
+        raise refuse("video", uid_name(syntax))
+    try:
+        decoder = get_decoder(syntax)
+    except (NotImplementedError, ValueError) as error:
+        raise refuse("transfer-syntax", uid_name(syntax)) from error
+    if not decoder.is_available:
+        raise refuse("no-decoder", f"{uid_name(syntax)}: {'; '.join(decoder.missing_dependencies)}")
+
+
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    """A whole number, None where it is absent or none can be made of it."""
+    try:
+        value = dataset.get(keyword)
+        return None if value is None else int(value)
+    except (TypeError, ValueError, OverflowError, KeyError, NotImplementedError):
+        return None
