@@ -1,4 +1,4 @@
-"""What one image is, measured in a single reading: digest, thumbnail, grid and intensities."""
+"""What one image is, measured in a single reading: digest, thumbnail, grid, intensities and quality."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.cohort.quality import measure_quality
 from fiducial.maths.duplicates import signature
 from fiducial.records.image import Geometry, Image
 
@@ -67,6 +68,7 @@ def _fingerprint(image: Image) -> dict[str, Any]:
         "max": _short(values.max()),
         "mean": _short(sample.mean()),
         "std": _short(sample.std()),
+        "quality": measure_quality(image),
     }
 
 
