@@ -26,6 +26,7 @@ def test_the_fingerprint_says_size_spacing_and_intensities() -> None:
         "max": 100,
         "mean": 50,
         "std": pytest.approx(29.1548),
+        "quality": told["quality"],
     }
 
 

@@ -9,7 +9,7 @@ sharpness the middle 384 x 384. Channels are averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,7 +65,9 @@ MEASURES = (
     Measure("constant", "Constant planes", "", "share", "share of slices, rows or columns of one value"),
     Measure("cut", "Cut by the frame", "", "share", "foreground that the field of view cuts within a slice"),
     Measure("cut_slices", "Cut by first or last slice", "", "share", "foreground of an end slice, over the largest"),
-    Measure("foreground", "Foreground", "", "share", "share of voxels above air (CT: -500 HU; else Otsu)"),
+    Measure(
+        "foreground", "Foreground", "", "share", "share of voxels above air (CT: -500 HU; else Otsu's, of logarithms)"
+    ),
 )
 
 
@@ -160,15 +162,22 @@ def _sharpness(plane: Floats, spacing_mm: Sequence[float]) -> float:
 
 
 def _threshold(thin: Floats, image: Image) -> float:
-    """Where the body begins: a fixed value for CT, Otsu's for others, of values cut at their 99.5th percentile."""
+    """Where the body begins: a fixed value for CT, else Otsu's of logarithms, so that dim tissue is no air.
+
+    Values are cut at their 99.5th percentile, and 1 % of their range is added before the logarithm.
+    """
     if image.modality == "CT" and image.unit in ("HU", ""):
         return AIR_HU
-    from skimage import filters
+    from skimage.filters import threshold_otsu
 
+    otsu: Callable[[Floats], float] = threshold_otsu
     values = thin.reshape(-1)
     values = values[:: max(1, values.size // N_LEVELS)]
     values = np.minimum(values, np.percentile(values, 99.5))
-    return float(filters.threshold_otsu(values)) if np.ptp(values) > 0 else float(values[0])
+    low, reach = float(values.min()), float(np.ptp(values))
+    if reach == 0:
+        return low
+    return math.exp(float(otsu(np.log(values - low + 0.01 * reach)))) - 0.01 * reach + low
 
 
 def _thinned(array: NDArray[Any], axis: int) -> Floats:
