@@ -117,3 +117,22 @@ def nearest(
             best[i : i + n_block][better] = value[better]
     distance = np.where(np.isfinite(first[:, 0]) & np.isfinite(best), 1.0 - best.astype(np.float64), np.inf)
     return index, np.maximum(distance, 0.0)
+
+
+def pairs_within(
+    rows: NDArray[np.float32], max_distance: float = MAX_DISTANCE, *, n_block: int = 2048
+) -> list[tuple[int, int, float]]:
+    """Pairs i < j of rows whose distance 1 - Pearson's r is at most ``max_distance``, in order, with the distance.
+
+    Rows are those of `centred` or `standardised`; rows of NaN are in no pair. Exact, as `nearest` is.
+    """
+    found: list[tuple[int, int, float]] = []
+    plain = np.nan_to_num(rows, nan=0.0)
+    for i in range(0, len(rows), n_block):
+        for j in range(i, len(rows), n_block):
+            distance = 1.0 - (plain[i : i + n_block] @ plain[j : j + n_block].T).astype(np.float64)
+            first, second = np.nonzero(distance <= max_distance)
+            for a, b in zip((first + i).tolist(), (second + j).tolist(), strict=True):
+                if a < b:
+                    found.append((a, b, max(0.0, float(distance[a - i, b - j]))))
+    return sorted(found)

@@ -1,4 +1,4 @@
-"""How foreign is a case: its distance from reference cases in an embedding, or its energy. Larger is more foreign."""
+"""How foreign is a case: its distance from reference cases, in an embedding or in single figures, or its energy."""
 
 from __future__ import annotations
 
@@ -105,6 +105,25 @@ def energy(score: ArrayLike) -> Floats:
     values = values[:, None] if values.ndim == 1 else values
     logits = logit(probabilities(values).reshape(values.shape))
     return np.asarray(-np.logaddexp(0, logits).sum(axis=1))
+
+
+def robust_z(values: ArrayLike) -> Floats:
+    """How far each value lies from the median, in robust standard deviations [n], with its sign.
+
+    (x - median) / (1.4826 MAD), MAD the median absolute deviation. Where more than half of the values are equal the
+    MAD is 0, and 1.2533 times the mean absolute deviation stands in for it; where all are equal every z is 0. NaN
+    stays NaN and counts nowhere.
+
+    Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
+    """
+    x = np.asarray(values, dtype=np.float64).reshape(-1)
+    known = x[np.isfinite(x)]
+    if known.size == 0:
+        return np.full(x.shape, math.nan)
+    middle = float(np.median(known))
+    apart = np.abs(known - middle)
+    spread = 1.4826 * float(np.median(apart)) or 1.2533 * float(apart.mean())
+    return (x - middle) / spread if spread > 0 else np.where(np.isfinite(x), 0.0, math.nan)
 
 
 def discriminant(points: ArrayLike, here: ArrayLike, there: ArrayLike) -> Floats:
