@@ -133,10 +133,10 @@ def test_an_image_of_a_small_site_is_compared_with_all() -> None:
 
 
 def test_ordinary_images_are_rarely_outliers() -> None:
-    few = sum(bool(find_outliers(cohort(20, sites="A", seed=seed))) for seed in range(60))
-    many = sum(bool(find_outliers(cohort(60, sites="AB", seed=seed))) for seed in range(30))
-    assert few <= 5
-    assert many <= 2
+    few = sum(bool(find_outliers(cohort(20, sites="A", seed=seed))) for seed in range(30))
+    many = sum(bool(find_outliers(cohort(60, sites="AB", seed=seed))) for seed in range(12))
+    assert few <= 4
+    assert many <= 1
 
 
 @pytest.mark.slow
@@ -206,9 +206,9 @@ def test_a_marker_is_asked_as_a_site_is() -> None:
 
 
 def test_random_sites_are_told_at_most_at_the_nominal_rate() -> None:
-    found = sum(bool(tellable(probe_shortcuts(cohort(45, seed=s), n_permutations=39, seed=s))) for s in range(30))
-    # Two probes under Holm at 5 %: 99.9 % of 30 draws lie at 6 or below.
-    assert found <= 6
+    found = sum(bool(tellable(probe_shortcuts(cohort(45, seed=s), n_permutations=39, seed=s))) for s in range(16))
+    # Two probes under Holm at 5 %: 99.9 % of 16 draws lie at 4 or below.
+    assert found <= 4
 
 
 def test_one_image_of_each_person_is_asked() -> None:
@@ -263,7 +263,9 @@ def test_a_label_that_goes_with_the_site_is_warned_of() -> None:
     rng = np.random.default_rng(0)
     often = {"A": 0.1, "B": 0.5, "C": 0.9}
     frame = cohort(
-        150, malignant=lambda _, site: int(rng.random() < often[site]), age=lambda i, site: 50.0 + ord(site) + i % 11
+        150,
+        malignant=lambda _, site: int(rng.random() < often[site]),
+        age=lambda i, site: 50.0 + 4 * ord(site) + i % 11,
     )
     ties = {tie.covariate: tie for tie in site_table(frame).ties}
     assert ties["malignant"].measure == "Cramér's V"
