@@ -18,10 +18,11 @@ from pydicom.sequence import Sequence
 
 from fiducial.archive import ingest_dicom, read_image, unpack_zip
 from fiducial.archive.dicom import DicomHeader, write_series
+from fiducial.archive.limits import LARGEST_BYTES, require_size
 from fiducial.archive.pictures import read_picture
 from fiducial.archive.refusal import REFUSALS, code_of
 from fiducial.archive.rtstruct import write_rtstruct
-from fiducial.archive.unpack import ZipLimits
+from fiducial.archive.unpack import Unpacked, ZipLimits
 from fiducial.compute import Failure, MapResult
 from fiducial.errors import UnreadableFile
 from fiducial.records.image import Geometry, Image
@@ -384,6 +385,26 @@ def encrypted(path: Path) -> Path:
     return path
 
 
+def damaged(path: Path) -> Path:
+    content = bytearray(zipped(path, {"a.dcm": b"x" * 100}).read_bytes())
+    content[content.index(b"a.dcm") + 6] ^= 0xFF
+    path.write_bytes(content)
+    return path
+
+
+def raise_only(unpacked: Unpacked) -> None:
+    """Raise the refusal of the one bad entry."""
+    (refusal,) = (*unpacked.refused.values(), *unpacked.homeless)
+    raise refusal
+
+
+def sparse(path: Path, n_bytes: int) -> Path:
+    """A file of a length that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(n_bytes)
+    return path
+
+
 def picture(path: Path, mode: str, size: tuple[int, int], colour: Any) -> Path:
     from PIL import Image as Pillow
 
@@ -403,15 +424,17 @@ def objects(path: Path) -> Path:
 
 RAISED: dict[str, Callable[[Path], Any]] = {
     "zip-unreadable": lambda p: unpack_zip(text_file(p / "a.zip"), p / "out"),
-    "zip-encrypted": lambda p: unpack_zip(encrypted(p / "a.zip"), p / "out"),
-    "zip-path": lambda p: unpack_zip(zipped(p / "a.zip", {"../out.dcm": b"x"}), p / "out"),
-    "zip-link": lambda p: unpack_zip(link(p / "a.zip"), p / "out"),
+    "zip-encrypted": lambda p: raise_only(unpack_zip(encrypted(p / "a.zip"), p / "out")),
+    "zip-path": lambda p: raise_only(unpack_zip(zipped(p / "a.zip", {"../out.dcm": b"x"}), p / "out")),
+    "zip-link": lambda p: raise_only(unpack_zip(link(p / "a.zip"), p / "out")),
+    "zip-damaged": lambda p: raise_only(unpack_zip(damaged(p / "a.zip"), p / "out")),
     "zip-too-many": lambda p: unpack_zip(
         zipped(p / "a.zip", {f"{i}": b"" for i in range(5)}), p / "out", limits=ZipLimits(max_files=4)
     ),
     "zip-too-large": lambda p: unpack_zip(
         zipped(p / "a.zip", {"a": bytes(1000)}), p / "out", limits=ZipLimits(max_bytes=999)
     ),
+    "too-large": lambda p: require_size((2**12, 2**12, 2**10), 2, sparse(p / "a.nii", LARGEST_BYTES + 2**36)),
     "format": lambda p: read_image(text_file(p / "a.png")),
     "no-such-file": lambda p: read_image(p / "a.nii.gz"),
     "no-such-entry": lambda p: (np.savez(p / "a.npz", x=np.zeros((2, 3, 3))), read_image(f"{p}/a.npz#x/2")),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.limits import require_size
 from fiducial.archive.pictures import as_image
 from fiducial.archive.refusal import refuse
 from fiducial.records.image import Geometry, Image
@@ -25,7 +26,7 @@ def read_npz(path: Path) -> Image:
     is a volume [z, y, x] and becomes [1, x, y, z] with a unit affine. Without an index the whole array is one entry.
 
     Raises:
-        UnreadableFile: ``no-such-file``, ``no-such-entry``, ``format``, ``truncated`` or ``voxel-type``.
+        UnreadableFile: ``no-such-file``, ``no-such-entry``, ``format``, ``truncated``, ``too-large`` or ``voxel-type``.
     """
     file, _, entry = str(path).partition("#")
     key, _, index = entry.partition("/")
@@ -58,11 +59,15 @@ def npz_array(path: Path, key: str) -> NDArray[Any]:
 def _npz_array(path: Path, key: str, modified_ns: int) -> NDArray[Any]:  # noqa: ARG001 - part of the cache's key
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+            if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
                 raise refuse("format", "one array, no npz archive", where=str(path))
             if key not in archive.files:
                 raise refuse("no-such-entry", f"no {key!r}; it has {', '.join(archive.files)}", where=str(path))
+            entries = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.zip.infolist()}
+            require_size((entries[key],), 1, path, deflated=True)
             array = archive[key]
+    except MemoryError as error:
+        raise refuse("too-large", "an array that does not fit the memory", where=str(path)) from error
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         pickled = "pickle" in str(error).lower()
         code = "voxel-type" if pickled and zipfile.is_zipfile(path) else "format"

@@ -19,7 +19,7 @@ from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_i
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.report import IngestRow, rejected
-from fiducial.archive.unpack import unpack_zip
+from fiducial.archive.unpack import Unpacked, unpack_zip
 from fiducial.compute import Failure, map_cases
 from fiducial.records.progress import Progress, silent
 
@@ -72,8 +72,8 @@ def ingest_dicom(
         raise refuse("no-such-file", "no such file or folder", where=str(source))
     names = Pseudonyms(key)
     private_folder(out)
-    with _tree(source, out) as root:
-        found = discover(root, workers=workers, progress=progress)
+    with _tree(source, out) as (root, unpacked):
+        found = _with_entries(discover(root, workers=workers, progress=progress), unpacked)
         series_jobs = _series_jobs(found, names, DateShift(key, shift))
         images = map_cases(
             partial(make_image, out=out), series_jobs, workers=workers, progress=progress, title="reading series"
@@ -90,6 +90,7 @@ def ingest_dicom(
         report += [row for made in masks.results.values() for row in made.report]
         report += [_failed_masks(mask_jobs[f.key], f) for f in masks.failures]
         report += _refused_files(found, root)
+        report += [rejected(refusal, source=str(root)) for refusal in unpacked.homeless]
         mask_rows = [row for made in masks.results.values() for row in made.rows]
         subjects = {h.text("PatientID"): names.subject(h.text("PatientID")) for h in _headers(found)}
         subjects.pop("", None)
@@ -102,17 +103,22 @@ def ingest_dicom(
 
 
 @contextmanager
-def _tree(source: Path, out: Path) -> Iterator[Path]:
+def _tree(source: Path, out: Path) -> Iterator[tuple[Path, Unpacked]]:
     """The folder to read: the source itself, or a zip unpacked below ``private/`` and removed afterwards."""
     if source.is_dir() or source.suffix.lower() != ".zip":
-        yield source
+        yield source, Unpacked(0, {}, ())
         return
     staging = Path(tempfile.mkdtemp(prefix=".unpacked-", dir=private_folder(out)))
     try:
-        unpack_zip(source, staging)
-        yield staging
+        yield staging, unpack_zip(source, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _with_entries(found: Discovery, unpacked: Unpacked) -> Discovery:
+    """Entries of the archive that were refused show their own reason, not that of the empty file in their place."""
+    refused = (replace(item, refusal=unpacked.refused.get(item.path, item.refusal)) for item in found.refused)
+    return replace(found, refused=tuple(refused))
 
 
 def _headers(found: Discovery) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fiducial.archive.limits import require_size
 from fiducial.archive.refusal import refuse
 from fiducial.errors import VoxelError
 from fiducial.records.files import atomic_path
@@ -24,7 +25,7 @@ def read_nifti(path: Path) -> Image:
     states no scaling, else values are float32. Modality and unit are known only for files that Fiducial wrote.
 
     Raises:
-        UnreadableFile: ``no-such-file``, ``format``, ``truncated`` or ``voxel-type``.
+        UnreadableFile: ``no-such-file``, ``format``, ``truncated``, ``too-large`` or ``voxel-type``.
     """
     nibabel = _nibabel()
     from nibabel.filebasedimages import ImageFileError
@@ -35,6 +36,7 @@ def read_nifti(path: Path) -> Image:
         raise refuse("no-such-file", "no such file", where=str(path))
     try:
         file = nibabel.Nifti1Image.from_filename(path)
+        require_size(file.shape, file.get_data_dtype().itemsize, path, deflated=path.suffix.lower() == ".gz")
         scaled = file.dataobj.slope not in (1, None) or file.dataobj.inter not in (0, None)
         raw = np.asarray(file.dataobj)
     except (ImageFileError, HeaderDataError) as error:

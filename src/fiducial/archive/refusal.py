@@ -89,12 +89,14 @@ REFUSALS: dict[str, str] = {
     "zip-encrypted": "give an archive without a password",
     "zip-path": "make the archive again with relative paths inside one folder",
     "zip-link": "make the archive again with files instead of links",
+    "zip-damaged": "make the archive again; its other entries were read",
     "zip-too-large": "unpack it yourself and give the folder, if its size is intended",
     "zip-too-many": "unpack it yourself and give the folder, if the number of files is intended",
     # NIfTI, pictures, npz
     "format": "give a file of the format named",
     "no-such-file": "correct the path",
     "no-such-entry": "correct the key or index after #",
+    "too-large": "cut the image into parts, or give it at a lower resolution",
     "voxel-type": "give whole or real numbers: one value, or one for each channel, at each voxel",
     "alpha": "flatten the picture onto its background first",
     # everything else

@@ -1,7 +1,8 @@
-"""Unpack a zip that nobody vouches for: everything is checked before a byte is written, and counted while writing."""
+"""Unpack a zip that nobody vouches for: each entry is checked before it is written, and counted while it is."""
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import zipfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
 
 GIBIBYTE = 2**30
 CHUNK = 2**20
@@ -25,28 +27,37 @@ class ZipLimits:
     ratio_from_bytes: int = 64 * 2**20
 
 
-def unpack_zip(source: Path, folder: Path, *, limits: ZipLimits | None = None) -> int:
-    """Unpack ``source`` below ``folder`` and return the number of files; on a refusal nothing is left there.
+@dataclass(frozen=True)
+class Unpacked:
+    """What came out of an archive: how many files, and which entries were refused.
+
+    ``refused`` holds refusals by the place where the entry would have gone, which is an empty file now, so that a
+    series around it is not taken for whole; ``homeless`` those of entries that have no legal place.
+    """
+
+    n_files: int
+    refused: dict[Path, UnreadableFile]
+    homeless: tuple[UnreadableFile, ...]
+
+
+def unpack_zip(source: Path, folder: Path, *, limits: ZipLimits | None = None) -> Unpacked:
+    """Unpack ``source`` below ``folder``; a bad entry is refused by its number and the others come out.
+
+    An entry is refused as ``zip-encrypted``, ``zip-link`` (a link or device), ``zip-path`` (absolute, leaving the
+    folder, or named twice), ``zip-too-large`` (compressed beyond any image, or larger than it declares) or
+    ``zip-damaged``.
 
     Raises:
-        UnreadableFile: ``zip-unreadable``, ``zip-encrypted``, ``zip-path`` (absolute, or leaving the folder),
-            ``zip-link``, ``zip-too-many``, ``zip-too-large`` (declared or real size, or compression beyond any
-            image's).
+        UnreadableFile: the archive as a whole, and nothing is left: ``zip-unreadable``, ``zip-too-many``,
+            ``zip-too-large`` (what it declares is more than the limit or the free space).
     """
     limits = limits or ZipLimits()
     existed = folder.exists()
     try:
         with zipfile.ZipFile(source) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            places = _checked(members, limits, str(source))
-            room = min(limits.max_bytes, shutil.disk_usage(_existing(folder)).free)
-            if sum(member.file_size for member in members) > room:
-                raise refuse("zip-too-large", "more than the free space on this disk", where=str(source))
-            for member, place in zip(members, places, strict=True):
-                target = folder / place
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write(archive, member, target)
-        return len(members)
+            _require_size(members, limits, folder, str(source))
+            return _unpacked(archive, members, folder, limits)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError) as error:
         _remove(folder, existed)
         raise refuse("zip-unreadable", f"no readable zip ({type(error).__name__})", where=str(source)) from error
@@ -55,30 +66,61 @@ def unpack_zip(source: Path, folder: Path, *, limits: ZipLimits | None = None) -
         raise
 
 
-def _checked(members: list[zipfile.ZipInfo], limits: ZipLimits, where: str) -> list[Path]:
-    """Where each member goes, once all of them are found harmless by what the archive declares."""
+def _require_size(members: list[zipfile.ZipInfo], limits: ZipLimits, folder: Path, where: str) -> None:
+    """Refuse an archive that declares more than the limits or the disk hold."""
     if len(members) > limits.max_files:
         raise refuse("zip-too-many", f"{len(members):,} files, at most {limits.max_files:,}", where=where)
     declared = sum(member.file_size for member in members)
     if declared > limits.max_bytes:
         raise refuse("zip-too-large", f"{declared:,} bytes, at most {limits.max_bytes:,}", where=where)
-    places, taken = [], set()
+    if declared > shutil.disk_usage(_existing(folder)).free:
+        raise refuse("zip-too-large", "more than the free space on this disk", where=where)
+
+
+def _unpacked(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: Path, limits: ZipLimits) -> Unpacked:
+    n_files = 0
+    refused: dict[Path, UnreadableFile] = {}
+    homeless: list[UnreadableFile] = []
     for number, member in enumerate(members, start=1):
-        if member.flag_bits & 0x1:
-            raise refuse("zip-encrypted", f"entry {number} is encrypted", where=where)
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
-            raise refuse("zip-link", f"entry {number} is a link or device", where=where)
-        large = member.file_size > limits.ratio_from_bytes
-        if large and member.file_size > limits.max_ratio * max(member.compress_size, 1):
-            ratio = member.file_size / max(member.compress_size, 1)
-            raise refuse("zip-too-large", f"entry {number} unpacks to {ratio:,.0f} times its size", where=where)
         place = _place(member.filename)
-        if place is None or str(place).lower() in taken:
-            raise refuse("zip-path", f"entry {number} is absolute, leaves the folder or is named twice", where=where)
-        taken.add(str(place).lower())
-        places.append(place)
-    return places
+        target = None if place is None else folder / place
+        if target is None or not _made_empty(target):
+            found = f"entry {number} is absolute, leaves the folder or is named twice"
+            homeless.append(refuse("zip-path", found, where=str(archive.filename)))
+            continue
+        try:
+            _require_harmless(member, number, limits)
+            _write(archive, member, number, target)
+            n_files += 1
+        except UnreadableFile as refusal:
+            target.write_bytes(b"")
+            refused[target] = refusal
+    return Unpacked(n_files, refused, tuple(homeless))
+
+
+def _made_empty(target: Path) -> bool:
+    """Make an empty file; False where a file, or one whose name differs in case alone, is there already."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb"):
+            return True
+    except (FileExistsError, NotADirectoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return False
+
+
+def _require_harmless(member: zipfile.ZipInfo, number: int, limits: ZipLimits) -> None:
+    """Refuse an entry for what the archive declares of it."""
+    if member.flag_bits & 0x1:
+        raise refuse("zip-encrypted", f"entry {number} is encrypted")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise refuse("zip-link", f"entry {number} is a link or device")
+    large = member.file_size > limits.ratio_from_bytes
+    if large and member.file_size > limits.max_ratio * max(member.compress_size, 1):
+        ratio = member.file_size / max(member.compress_size, 1)
+        raise refuse("zip-too-large", f"entry {number} unpacks to {ratio:,.0f} times its size")
 
 
 def _place(name: str) -> Path | None:
@@ -88,17 +130,18 @@ def _place(name: str) -> Path | None:
     return None if bad else Path(*path.parts)
 
 
-def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, number: int, target: Path) -> None:
     """Write one member, and stop as soon as it is larger than declared."""
     n_bytes = 0
-    with archive.open(member) as packed, target.open("xb") as unpacked:
-        while chunk := packed.read(CHUNK):
-            n_bytes += len(chunk)
-            if n_bytes > member.file_size:
-                raise refuse(
-                    "zip-too-large", "an entry is larger than the archive declares", where=str(archive.filename)
-                )
-            unpacked.write(chunk)
+    try:
+        with archive.open(member) as packed, target.open("wb") as unpacked:
+            while chunk := packed.read(CHUNK):
+                n_bytes += len(chunk)
+                if n_bytes > member.file_size:
+                    raise refuse("zip-too-large", f"entry {number} is larger than the archive declares")
+                unpacked.write(chunk)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise refuse("zip-damaged", f"entry {number} cannot be unpacked ({type(error).__name__})") from error
 
 
 def _existing(folder: Path) -> Path:

@@ -210,7 +210,7 @@ def _is_broken(item: RefusedFile) -> bool:
     code = code_of(item.refusal)
     if code == "not-dicom":
         return item.path.suffix.lower() == ".dcm" or (item.path.is_file() and item.path.stat().st_size == 0)
-    return code in ("truncated", "unreadable", "unexpected", "missing-tags")
+    return code in ("truncated", "unreadable", "too-large", "unexpected", "missing-tags")
 
 
 def uid_name(uid: str) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.archive.limits import require_inflatable
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 
@@ -81,6 +82,9 @@ NUMBERS = (
 )
 VECTORS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 SEQUENCES = ("RadiopharmaceuticalInformationSequence", "ModalityLUTSequence")
+DEFLATED = "1.2.840.10008.1.2.1.99"
+HEAD_BYTES = 1024
+UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 DOSE_TEXTS = ("RadiopharmaceuticalStartTime", "RadiopharmaceuticalStartDateTime")
 DOSE_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
@@ -122,7 +126,7 @@ def read_header(path: Path) -> FileHeader:
     """Read a file's header, stopping before the pixels.
 
     Raises:
-        UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
+        UnreadableFile: ``not-dicom``, ``truncated``, ``too-large`` or ``unreadable``.
     """
     dataset, has_pixels = _read(path, (*TEXTS, *LISTS, *NUMBERS, *VECTORS, *SEQUENCES), to_pixels=True)
     with quiet_pydicom():
@@ -156,23 +160,27 @@ def read_dataset(path: Path, *, keywords: tuple[str, ...] = ()) -> Dataset:
 
 
 def _read(path: Path, keywords: tuple[str, ...], *, to_pixels: bool) -> tuple[Dataset, bool]:
-    """The dataset, and whether pixel data were met (only asked for ``to_pixels``, which stops there)."""
+    """The dataset, and whether whole pixel data were met (only asked for ``to_pixels``, which stops there)."""
     from pydicom.filereader import read_partial
 
     if not path.is_file():
         raise refuse("not-dicom", "no regular file")
-    met = False
+    n_bytes = path.stat().st_size
+    met = deflated = False
 
     def at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - the library's signature
         nonlocal met
-        met = met or tag in PIXEL_TAGS
-        return met
+        if tag not in PIXEL_TAGS:
+            return False
+        met = deflated or length == UNDEFINED_LENGTH or file.tell() + length <= n_bytes
+        return True
 
     try:
         with path.open("rb") as file:
             start = file.read(132)
             if len(start) < 132 or start[128:] != b"DICM":
                 raise refuse("not-dicom", "no DICM at byte 128")
+            deflated = _is_inflatable(path, file.read(HEAD_BYTES))
             file.seek(0)
             with quiet_pydicom():
                 stop = at_pixels if to_pixels else None
@@ -188,6 +196,19 @@ def _read(path: Path, keywords: tuple[str, ...], *, to_pixels: bool) -> tuple[Da
     except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
         raise refuse("unreadable", f"the header cannot be parsed ({type(error).__name__})") from error
     return dataset, met
+
+
+def _is_inflatable(path: Path, head: bytes) -> bool:
+    """Whether a dataset is deflated; such a one is unpacked whole by the library, so its size is looked at first.
+
+    ``head`` follows the prefix ``DICM``; it begins with the length of the file meta information (PS3.10, 7.1).
+    """
+    if DEFLATED.encode() not in head:
+        return False
+    if head[:4] != b"\x02\x00\x00\x00":
+        raise refuse("unreadable", "a deflated dataset behind file meta information of no stated length")
+    require_inflatable(path, 144 + int.from_bytes(head[8:12], "little"))
+    return True
 
 
 @cache

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.codestream import require_decodable
 from fiducial.archive.dicom.discover import SeriesFiles, find_series
 from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
 from fiducial.archive.dicom.stack import Stack, stack_series
 from fiducial.archive.dicom.suv import suv_factor
+from fiducial.archive.limits import require_frame
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 from fiducial.records.image import Image
@@ -126,6 +128,7 @@ def _require_decoder(headers: tuple[FileHeader, ...]) -> None:
         bits, rows, columns = (int(header.number(k) or 0) for k in ("BitsAllocated", "Rows", "Columns"))
         if bits not in (8, 16, 32):
             raise refuse("bit-depth", f"{bits} bits allocated")
+        require_frame(rows, columns, itemsize=bits // 8)
         native = header.transfer_syntax in NATIVE and header.transfer_syntax != DEFLATED
         n_short += native and header.n_bytes < rows * columns * bits // 8
     if n_short:
@@ -153,6 +156,7 @@ def _plane(header: FileHeader) -> NDArray[Any]:
     dataset = read_dataset(header.path, keywords=PIXEL_KEYWORDS)
     if "PixelData" not in dataset:
         raise refuse("truncated", "no pixel data")
+    require_decodable(dataset)
     with quiet_pydicom():
         try:
             plane: NDArray[Any] = dataset.pixel_array

@@ -109,7 +109,7 @@ def _require_tags(series: SeriesFiles) -> None:
     n_files = len(series.headers)
     n_cut = sum(not header.has_pixels for header in series.headers)
     if n_cut:
-        raise refuse("truncated", f"{n_cut} of {n_files} files end before their pixel data")
+        raise refuse("truncated", f"{n_cut} of {n_files} files end before or within their pixel data")
     absent: Counter[str] = Counter()
     for header in series.headers:
         absent.update(k for k in REQUIRED_TEXTS if not header.text(k))

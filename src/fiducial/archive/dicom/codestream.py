@@ -1,0 +1,99 @@
+"""What compressed frames say of their own size, read from their first markers before a decoder makes room for them."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from fiducial.archive.limits import LARGEST_BYTES, require_frame
+from fiducial.archive.refusal import refuse
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+# JPEG (ISO 10918-1, B.1.1.3) and JPEG-LS (ISO 14495-1, C.1.1): start of frame; C4, C8 and CC are no frames.
+START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+# Markers without a length: restart, start and end of image, and the filler.
+BARE = {0x01, *range(0xD0, 0xDA)}
+JPEG = b"\xff\xd8"
+JPEG_2000 = b"\xff\x4f\xff\x51"
+JP2_BOX = b"\x00\x00\x00\x0cjP  "
+MOST_MARKERS = 1000
+RLE = "1.2.840.10008.1.2.5"
+# PackBits (PS3.5 G.3.1): two bytes stand for at most 128.
+RLE_RATIO = 64
+
+
+def require_decodable(dataset: Dataset) -> None:
+    """Refuse pixel data whose decoding would make more room than the header states or an image may have.
+
+    To be called before any ``pixel_array``: decoders make room for what a stream states, and a stream of a hundred
+    bytes can state 60,000 x 60,000 voxels. Native pixel data are as long as they are and need no more than the
+    limits of a frame and of an image.
+
+    Raises:
+        UnreadableFile: ``too-large``, ``truncated`` (run lengths too short for their frame) or ``corrupt-pixels``
+            (a stream that states another size than the header).
+    """
+    from pydicom.encaps import generate_frames
+
+    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    n_samples, n_frames = int(dataset.get("SamplesPerPixel") or 1), int(dataset.get("NumberOfFrames") or 1)
+    itemsize = max(int(dataset.get("BitsAllocated") or 8), 8) // 8
+    require_frame(rows, columns, n_samples=n_samples, itemsize=itemsize)
+    frame_bytes = rows * columns * n_samples * itemsize
+    if n_frames * frame_bytes > LARGEST_BYTES:
+        raise refuse("too-large", f"{n_frames:,} frames of {frame_bytes:,} bytes, at most {LARGEST_BYTES:,} together")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return
+    try:
+        for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
+            if syntax == RLE and len(frame) * RLE_RATIO < frame_bytes:
+                found = f"{len(frame):,} bytes of run lengths for a frame of {frame_bytes:,}"
+                raise refuse("truncated", found)
+            stated = stated_size(frame)
+            if stated is not None and stated != (rows, columns):
+                found = f"a stream of {stated[0]} x {stated[1]} voxels under a header of {rows} x {columns}"
+                raise refuse("corrupt-pixels", found)
+    except (ValueError, EOFError, struct.error, AttributeError, TypeError) as error:
+        raise refuse("corrupt-pixels", f"no frames can be told apart ({type(error).__name__})") from error
+
+
+def stated_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 frame states in its header; None where it states none.
+
+    JPEG 2000 (ISO 15444-1, A.5.1): the reference grid less the image's offset, from the SIZ marker. A stream wrapped
+    in a JP2 file is looked through.
+    """
+    if frame.startswith(JP2_BOX):
+        frame = frame[max(frame.find(JPEG_2000), 0) :]
+    if frame.startswith(JPEG_2000):
+        if len(frame) < 24:
+            return None
+        width, height, left, top = struct.unpack(">IIII", frame[8:24])
+        return height - top, width - left
+    return _jpeg_size(frame) if frame.startswith(JPEG) else None
+
+
+def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    """Walk from marker to marker until a frame starts."""
+    at = 2
+    for _ in range(MOST_MARKERS):
+        while at < len(frame) and frame[at] == 0xFF:
+            at += 1
+        if at >= len(frame):
+            return None
+        marker, at = frame[at], at + 1
+        if marker in BARE:
+            continue
+        if at + 7 > len(frame):
+            return None
+        if marker in START_OF_FRAME:
+            rows, columns = struct.unpack(">HH", frame[at + 3 : at + 7])
+            return rows, columns
+        (length,) = struct.unpack(">H", frame[at : at + 2])
+        at += length
+        if length < 2 or at >= len(frame) or frame[at] != 0xFF:
+            return None
+    return None
