@@ -9,8 +9,8 @@ from pathlib import Path
 from fiducial.archive.refusal import refuse
 
 GIBIBYTE = 2**30
-LARGEST_BYTES = 16 * GIBIBYTE
-"""Of one image in memory: 2,048 voxels along each axis at 16 bits."""
+LARGEST_BYTES = 8 * GIBIBYTE
+"""Of one image in memory: 1,600 voxels along each axis at 16 bits."""
 LARGEST_FRAME_BYTES = GIBIBYTE
 """Of one frame or slice in memory: 16,384 x 16,384 voxels of 32 bits."""
 LARGEST_DATASET_BYTES = 2 * GIBIBYTE

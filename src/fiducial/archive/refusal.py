@@ -37,7 +37,6 @@ REFUSALS: dict[str, str] = {
     "photometric": "export as MONOCHROME1, MONOCHROME2, RGB, YBR or PALETTE COLOR",
     "palette": "export as RGB: the colour table is incomplete or of a kind that readers do not take alike",
     "video": "convert the video to single JPEG or uncompressed frames (for example with a DICOM toolkit)",
-    "too-many-pixels": "split the file; if its size is no mistake, give its frames in parts",
     "frames-ambiguous": "split the file so that its frames differ in one way only",
     "rescale-missing": "export with RescaleSlope and RescaleIntercept",
     "rescale-invalid": "export with finite rescale values and a slope that is not 0",

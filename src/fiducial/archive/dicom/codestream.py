@@ -19,45 +19,76 @@ JPEG = b"\xff\xd8"
 JPEG_2000 = b"\xff\x4f\xff\x51"
 JP2_BOX = b"\x00\x00\x00\x0cjP  "
 MOST_MARKERS = 1000
+VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
+"""Transfer syntaxes that begin so hold a video stream: MPEG-2, H.264, H.265 and uncompressed studio video."""
 RLE = "1.2.840.10008.1.2.5"
 # PackBits (PS3.5 G.3.1): two bytes stand for at most 128.
 RLE_RATIO = 64
+
+
+def require_extent(dataset: Dataset) -> int:
+    """Refuse a header that declares more pixels than a frame or an image may have; the bytes of one frame.
+
+    Raises:
+        UnreadableFile: ``too-large``.
+    """
+    numbers = (dataset.get(k) for k in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames"))
+    rows, columns, n_samples, bits, n_frames = (int(n or 1) for n in numbers)
+    itemsize = max(bits, 8) // 8
+    require_frame(rows, columns, n_samples=n_samples, itemsize=itemsize)
+    frame_bytes = rows * columns * n_samples * itemsize
+    if n_frames * frame_bytes > LARGEST_BYTES:
+        raise refuse("too-large", f"{n_frames:,} frames of {frame_bytes:,} bytes, at most {LARGEST_BYTES:,} together")
+    return frame_bytes
 
 
 def require_decodable(dataset: Dataset) -> None:
     """Refuse pixel data whose decoding would make more room than the header states or an image may have.
 
     To be called before any ``pixel_array``: decoders make room for what a stream states, and a stream of a hundred
-    bytes can state 60,000 x 60,000 voxels. Native pixel data are as long as they are and need no more than the
-    limits of a frame and of an image.
+    bytes can state 60,000 x 60,000 voxels.
 
     Raises:
-        UnreadableFile: ``too-large``, ``truncated`` (run lengths too short for their frame) or ``corrupt-pixels``
-            (a stream that states another size than the header).
+        UnreadableFile: as `require_extent`, ``truncated`` (run lengths too short for their frame) or
+            ``corrupt-pixels`` (a stream that states another size than the header, or no frames to be told apart).
     """
     from pydicom.encaps import generate_frames
 
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
-    n_samples, n_frames = int(dataset.get("SamplesPerPixel") or 1), int(dataset.get("NumberOfFrames") or 1)
-    itemsize = max(int(dataset.get("BitsAllocated") or 8), 8) // 8
-    require_frame(rows, columns, n_samples=n_samples, itemsize=itemsize)
-    frame_bytes = rows * columns * n_samples * itemsize
-    if n_frames * frame_bytes > LARGEST_BYTES:
-        raise refuse("too-large", f"{n_frames:,} frames of {frame_bytes:,} bytes, at most {LARGEST_BYTES:,} together")
+    frame_bytes = require_extent(dataset)
+    size = (int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
         return
     try:
-        for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
+        for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
             if syntax == RLE and len(frame) * RLE_RATIO < frame_bytes:
-                found = f"{len(frame):,} bytes of run lengths for a frame of {frame_bytes:,}"
-                raise refuse("truncated", found)
+                raise refuse("truncated", f"{len(frame):,} bytes of run lengths for a frame of {frame_bytes:,}")
             stated = stated_size(frame)
-            if stated is not None and stated != (rows, columns):
-                found = f"a stream of {stated[0]} x {stated[1]} voxels under a header of {rows} x {columns}"
+            if stated is not None and stated != size:
+                found = f"a stream of {stated[0]} x {stated[1]} voxels under a header of {size[0]} x {size[1]}"
                 raise refuse("corrupt-pixels", found)
     except (ValueError, EOFError, struct.error, AttributeError, TypeError) as error:
         raise refuse("corrupt-pixels", f"no frames can be told apart ({type(error).__name__})") from error
+
+
+def require_decoder(syntax: str) -> None:
+    """Refuse a transfer syntax that cannot be decoded here.
+
+    Raises:
+        UnreadableFile: ``video``, ``transfer-syntax`` (nobody decodes it) or ``no-decoder`` (a package is missing).
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+
+    from fiducial.archive.dicom.discover import uid_name
+
+    if syntax.startswith(VIDEO):
+        raise refuse("video", uid_name(syntax))
+    try:
+        decoder = get_decoder(syntax)
+    except (NotImplementedError, ValueError) as error:
+        raise refuse("transfer-syntax", uid_name(syntax)) from error
+    if not decoder.is_available:
+        raise refuse("no-decoder", f"{uid_name(syntax)}: {'; '.join(decoder.missing_dependencies)}")
 
 
 def stated_size(frame: bytes) -> tuple[int, int] | None:

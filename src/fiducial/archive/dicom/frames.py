@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.codestream import require_decodable, require_decoder
 from fiducial.archive.dicom.headers import quiet_pydicom
 from fiducial.archive.refusal import refuse
 
@@ -168,21 +169,9 @@ def require_pixels(dataset: Dataset, keyword: str = "PixelData") -> int:
         if n_frames < 1 or found < expected:
             raise refuse("truncated", f"{found:,} of {expected:,} bytes of pixel data")
     else:
-        _require_decoder(syntax)
+        require_decoder(syntax)
+    require_decodable(dataset)
     return n_frames
-
-
-def _require_decoder(syntax: str) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    from fiducial.archive.dicom.discover import uid_name
-
-    try:
-        decoder = get_decoder(syntax)
-    except (NotImplementedError, ValueError) as error:
-        raise refuse("transfer-syntax", uid_name(syntax)) from error
-    if not decoder.is_available:
-        raise refuse("no-decoder", f"{uid_name(syntax)}: {'; '.join(decoder.missing_dependencies)}")
 
 
 def stored_frames(dataset: Dataset) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
 from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -17,11 +18,8 @@ from fiducial.errors import UnreadableFile
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames", "PixelData")
 DEFLATED = "1.2.840.10008.1.2.1.99"
-VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
-"""Transfer syntaxes that begin so hold a video stream: MPEG-2, H.264, H.265 and uncompressed studio video."""
-MOST_BYTES = 8 * 2**30
-"""Decoded pixels of one file; beyond it a header is more likely damaged or hostile than meant."""
 GREY = ("MONOCHROME1", "MONOCHROME2")
 YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
 COLOUR = ("RGB", "PALETTE COLOR", *YBR)
@@ -62,7 +60,7 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
     """Check how a file stores its pixels before any is decoded.
 
     Raises:
-        UnreadableFile: ``missing-tags``, ``bit-depth``, ``photometric``, ``too-many-pixels``, ``video``,
+        UnreadableFile: ``missing-tags``, ``bit-depth``, ``photometric``, ``too-large``, ``video``,
             ``transfer-syntax`` or ``no-decoder``.
     """
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
@@ -77,10 +75,8 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
     high = _whole(dataset, "HighBit")
     photometric = _photometric(dataset, n_samples)
     n_frames = max(1, _whole(dataset, "NumberOfFrames") or 1)
-    n_bytes = rows * columns * n_frames * n_samples * max(1, bits // 8)
-    if n_bytes > MOST_BYTES:
-        raise refuse("too-many-pixels", f"{n_bytes / 2**30:,.1f} GiB of pixels declared, {MOST_BYTES >> 30} at most")
-    _require_decoder(syntax)
+    require_extent(dataset)
+    require_decoder(syntax)
     return Layout(
         path=path,
         transfer_syntax=syntax,
@@ -136,6 +132,8 @@ def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
         options = {"raw": True, "photometric_interpretation": "YBR_FULL_422"}
     if layout.shift and layout.is_native:
         options["correct_unused_bits"] = False
+    if not layout.is_native:
+        require_decodable(read_dataset(layout.path, keywords=PIXEL_KEYWORDS))
     # A deflated file cannot be read frame by frame; every other one is, from the disk.
     source = read_dataset(layout.path) if layout.transfer_syntax == DEFLATED else layout.path
     for frame in iter_pixels(source, **options):
@@ -164,21 +162,6 @@ def _photometric(dataset: Dataset, n_samples: int) -> str:
         known = stated if stated in (*GREY, *COLOUR) else "no known PhotometricInterpretation"
         raise refuse("photometric", f"{known} with {n_samples} sample(s) for each pixel")
     return stated
-
-
-def _require_decoder(syntax: str) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    from fiducial.archive.dicom.discover import uid_name
-
-    if syntax.startswith(VIDEO):
-        raise refuse("video", uid_name(syntax))
-    try:
-        decoder = get_decoder(syntax)
-    except (NotImplementedError, ValueError) as error:
-        raise refuse("transfer-syntax", uid_name(syntax)) from error
-    if not decoder.is_available:
-        raise refuse("no-decoder", f"{uid_name(syntax)}: {'; '.join(decoder.missing_dependencies)}")
 
 
 def _whole(dataset: Dataset, keyword: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.archive.dicom.codestream import require_decodable
+from fiducial.archive.dicom.codestream import require_decodable, require_decoder
 from fiducial.archive.dicom.discover import SeriesFiles, find_series
 from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
 from fiducial.archive.dicom.stack import Stack, stack_series
@@ -111,18 +111,8 @@ def _scales(stack: Stack) -> NDArray[np.float64] | tuple[None, ...]:
 
 def _require_decoder(headers: tuple[FileHeader, ...]) -> None:
     """Refuse transfer syntaxes that cannot be decoded here, and native files that are too short, before any work."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    from fiducial.archive.dicom.discover import uid_name
-
     for syntax in sorted({header.transfer_syntax for header in headers} - set(NATIVE)):
-        try:
-            decoder = get_decoder(syntax)
-        except (NotImplementedError, ValueError) as error:
-            raise refuse("transfer-syntax", uid_name(syntax)) from error
-        if not decoder.is_available:
-            needs = "; ".join(decoder.missing_dependencies)
-            raise refuse("no-decoder", f"{uid_name(syntax)}: {needs}")
+        require_decoder(syntax)
     n_short = 0
     for header in headers:
         bits, rows, columns = (int(header.number(k) or 0) for k in ("BitsAllocated", "Rows", "Columns"))
