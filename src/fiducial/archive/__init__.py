@@ -6,6 +6,7 @@ from fiducial.archive.nifti import write_nifti
 from fiducial.archive.pseudonym import Pseudonyms, private_key, read_subjects
 from fiducial.archive.readers import READERS, format_of, read_image, read_mask
 from fiducial.archive.report import IngestRow
+from fiducial.archive.sources import Listing, PacsAccess, Remote, is_address, remote, survey
 from fiducial.archive.unpack import unpack_zip
 
 __all__ = [
@@ -13,13 +14,19 @@ __all__ = [
     "DateShift",
     "DicomIngest",
     "IngestRow",
+    "Listing",
+    "PacsAccess",
     "Pseudonyms",
+    "Remote",
     "format_of",
     "ingest_dicom",
+    "is_address",
     "private_key",
     "read_image",
     "read_mask",
     "read_subjects",
+    "remote",
+    "survey",
     "unpack_zip",
     "write_nifti",
 ]

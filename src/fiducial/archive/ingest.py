@@ -19,6 +19,7 @@ from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_i
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.report import IngestRow, rejected
+from fiducial.archive.sources import Remote, received
 from fiducial.archive.unpack import Unpacked, unpack_zip
 from fiducial.compute import Failure, map_cases
 from fiducial.records.progress import Progress, silent
@@ -40,7 +41,7 @@ class DicomIngest:
 
 
 def ingest_dicom(
-    source: Path,
+    source: Path | Remote,
     out: Path,
     *,
     key: bytes,
@@ -48,7 +49,7 @@ def ingest_dicom(
     workers: int = 0,
     progress: Progress = silent,
 ) -> DicomIngest:
-    """Read every series and every object drawn on one below ``source`` (folder, zip or file) into the cohort ``out``.
+    """Read every series and what is drawn on it from ``source`` (folder, zip, file, archive) into the cohort ``out``.
 
     Writes ``out/images/<image>.nii.gz``, ``out/masks/<mask>.nii.gz`` (uint8, 1 = the structure; one file for each
     structure) and, readable by the owner alone, ``out/private/`` with the raw-to-pseudonym table and the source
@@ -65,14 +66,14 @@ def ingest_dicom(
         progress: told about headers, series and structure sets.
 
     Raises:
-        UnreadableFile: ``no-files``, ``no-such-file`` or a ``zip-`` refusal: nothing of the source can be used.
+        UnreadableFile: ``no-files``, ``no-such-file``, a ``zip-`` or ``pacs-`` refusal: nothing of it can be used.
     """
-    source, out = Path(source), Path(out)
-    if not source.exists():
+    source, out = source if isinstance(source, Remote) else Path(source), Path(out)
+    if isinstance(source, Path) and not source.exists():
         raise refuse("no-such-file", "no such file or folder", where=str(source))
     names = Pseudonyms(key)
     private_folder(out)
-    with _tree(source, out) as (root, unpacked):
+    with _tree(source, out, names, progress) as (root, unpacked, absent):
         found = _with_entries(discover(root, workers=workers, progress=progress), unpacked)
         series_jobs = _series_jobs(found, names, DateShift(key, shift))
         images = map_cases(
@@ -89,28 +90,34 @@ def ingest_dicom(
         report += unmatched
         report += [row for made in masks.results.values() for row in made.report]
         report += [_failed_masks(mask_jobs[f.key], f) for f in masks.failures]
-        report += _refused_files(found, root)
+        report += [*_refused_files(found, root), *absent]
         report += [rejected(refusal, source=str(root)) for refusal in unpacked.homeless]
         mask_rows = [row for made in masks.results.values() for row in made.rows]
         subjects = {h.text("PatientID"): names.subject(h.text("PatientID")) for h in _headers(found)}
         subjects.pop("", None)
         _write_private(out, found, series_jobs, subjects, [*images.failures, *masks.failures], root)
         redact = Redactor(_replacements(found, names))
-        report = [_public(row, root, source, redact) for row in report]
+        report = [_public(row, root, source if isinstance(source, Path) else root, redact) for row in report]
     return DicomIngest(
         (*rows.values(), *mask_rows), tuple(sorted(report, key=lambda r: (r.source, r.series))), subjects
     )
 
 
 @contextmanager
-def _tree(source: Path, out: Path) -> Iterator[tuple[Path, Unpacked]]:
-    """The folder to read: the source itself, or a zip unpacked below ``private/`` and removed afterwards."""
+def _tree(
+    source: Path | Remote, out: Path, names: Pseudonyms, progress: Progress
+) -> Iterator[tuple[Path, Unpacked, list[IngestRow]]]:
+    """The folder to read: the source itself, or a zip or archive below ``private/`` that is removed afterwards."""
+    if isinstance(source, Remote):
+        with received(source, out, names=names, progress=progress) as (root, absent):
+            yield root, Unpacked(0, {}, ()), absent
+        return
     if source.is_dir() or source.suffix.lower() != ".zip":
-        yield source, Unpacked(0, {}, ())
+        yield source, Unpacked(0, {}, ()), []
         return
     staging = Path(tempfile.mkdtemp(prefix=".unpacked-", dir=private_folder(out)))
     try:
-        yield staging, unpack_zip(source, staging)
+        yield staging, unpack_zip(source, staging), []
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

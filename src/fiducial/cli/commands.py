@@ -8,13 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from fiducial import RESEARCH_USE, __version__
-from fiducial.cli import evidence
+from fiducial.cli import archives, evidence
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.options import (
     REFUSED,
     AsJson,
+    CaFile,
+    CredentialsFrom,
     Debug,
     Device,
+    DryRun,
+    Insecure,
+    MaxSeries,
     Quiet,
     RequirePass,
     Resume,
@@ -75,12 +80,22 @@ def demo(
 @app.command()
 def ingest(
     source: Annotated[
-        Path, typer.Argument(help="DICOM tree or zip, images/ + labels/, nnU-Net layout, PNG or JPEG folder, or npz.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="DICOM tree or zip, images/ + labels/, nnU-Net layout, PNG or JPEG folder, or npz; "
+            "or an archive: dicomweb+https://host/path?Key=value, dimse://CALLED@host:port?Key=value.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="COHORT", help="The cohort folder to write.")],
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Labels and attributes by subject or image.")
     ] = None,
+    credentials_from: CredentialsFrom = "",
+    ca: CaFile = None,
+    insecure: Insecure = False,
+    max_series: MaxSeries = 1000,
+    dry_run: DryRun = False,
     workers: Workers = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -90,8 +105,12 @@ def ingest(
     from fiducial.cli.show import counted, safe, show
     from fiducial.flows import ingest as flow
 
+    reach = archives.access(credentials_from, ca=ca, insecure=insecure, max_series=max_series)
+    if dry_run:
+        archives.dry_run(source, reach, as_json=as_json, quiet=quiet)
+        return
     with progress_shown(quiet=quiet) as progress:
-        result = flow(source, out, labels=labels, workers=workers, progress=progress)
+        result = flow(source, out, labels=labels, access=reach, workers=workers, progress=progress)
     lines = [
         f"[bold]{counted(result.n_subjects, 'subject')}, {counted(result.n_images, 'image')}, "
         f"{counted(result.n_masks, 'mask')}[/]",

@@ -78,12 +78,17 @@ def _our_fault(error: Exception, argv: list[str]) -> int:
         say(trace)
     else:
         with tempfile.NamedTemporaryFile("w", prefix="fiducial-fault-", suffix=".txt", delete=False) as file:
-            file.write(f"fiducial {' '.join(argv)}\n\n{trace}")
+            file.write(f"fiducial {' '.join(map(_shown, argv))}\n\n{trace}")
         short += f"\n  the traceback is in {file.name} (--debug prints it); please report it with the command you gave"
     whose = "failed" if isinstance(error, FiducialError) else "fault of ours"
     _print_error(type(error).__name__, {"given": str(error), "where": "", "legal": "", "action": ""}, argv)
     say(f"{whose}: {short}")
     return OUR_FAULT
+
+
+def _shown(argument: str) -> str:
+    """An argument as it may be sent on: an archive's address without its query, which names patients."""
+    return f"{argument.partition('?')[0]}?..." if "://" in argument and "?" in argument else argument
 
 
 def _print_error(kind: str, parts: dict[str, str], argv: list[str]) -> None:

@@ -20,5 +20,19 @@ RequirePass = Annotated[
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 RunOut = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The run folder to write.")]
+CredentialsFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Of an archive: the environment variable that holds USER:PASSWORD or Bearer TOKEN.",
+        show_default=False,
+    ),
+]
+CaFile = Annotated[
+    Path | None, typer.Option("--ca", metavar="FILE.pem", help="Of an archive: the certificates to trust.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Of an archive: allow dicomweb+http:// to another machine.")]
+MaxSeries = Annotated[int, typer.Option(min=1, help="Of an archive: a query that matches more is refused.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Of an archive: only count what the query matches.")]
 
 REFUSED = 2

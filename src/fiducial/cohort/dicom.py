@@ -14,7 +14,7 @@ from fiducial.records.files import sha256_file
 from fiducial.records.progress import Progress
 
 if TYPE_CHECKING:
-    from fiducial.archive import IngestRow
+    from fiducial.archive import IngestRow, Remote
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Gathered:
     pseudonyms: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def gather_dicom(source: Path, folder: Path, *, workers: int, progress: Progress) -> Gathered:
-    """Materialise the accepted series of a DICOM tree or zip in ``folder`` and complete their rows."""
+def gather_dicom(source: Path | Remote, folder: Path, *, workers: int, progress: Progress) -> Gathered:
+    """Materialise the accepted series of a DICOM tree, zip or archive in ``folder`` and complete their rows."""
     from fiducial.archive import ingest_dicom, private_key
 
     made = ingest_dicom(source, folder, key=private_key(folder), workers=workers, progress=progress)

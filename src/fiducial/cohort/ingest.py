@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.archive import Remote
 from fiducial.cohort.collection import Collection
 from fiducial.cohort.dicom import Gathered, gather_dicom
 from fiducial.cohort.examine import CaseFiles, Examined, Refusal, examine
@@ -43,7 +44,7 @@ class Ingested:
 
 
 def ingest(
-    source: str | Path,
+    source: str | Path | Remote,
     out: str | Path,
     *,
     labels: str | Path | None = None,
@@ -58,7 +59,7 @@ def ingest(
     lie inside ``out`` itself, its table is written last.
 
     Args:
-        source: folder or file.
+        source: folder or file, or an archive.
         out: a folder that does not exist, is empty, or holds the source.
         labels: CSV of labels and attributes by ``image`` or ``subject``; without it a ``labels.csv`` in the source is
             used. May carry ``split``.
@@ -69,11 +70,11 @@ def ingest(
         InputRefused: nothing readable is there, every case was refused, ``out`` is taken, or the labels file breaks
             its rules.
     """
-    source, out = Path(source), Path(out)
+    source, out = source if isinstance(source, Remote) else Path(source), Path(out)
     name = layout_of(source)
     collect = LAYOUTS[name].collect
     with _folder(out, source, copies=collect is None) as folder:
-        if collect is None:
+        if collect is None or isinstance(source, Remote):
             gathered = gather_dicom(source, folder, workers=workers, progress=progress)
         else:
             collection = collect(source, out.resolve())
@@ -105,7 +106,7 @@ def ingest(
 
 
 @contextmanager
-def _folder(out: Path, source: Path, *, copies: bool) -> Iterator[Path]:
+def _folder(out: Path, source: Path | Remote, *, copies: bool) -> Iterator[Path]:
     """Where to write: a hidden folder beside ``out`` that takes its name at the end, or ``out`` if it holds the source.
 
     Raises:
@@ -115,7 +116,7 @@ def _folder(out: Path, source: Path, *, copies: bool) -> Iterator[Path]:
         raise InputRefused(
             "a cohort is already here", where=str(out), action="choose another folder, or remove this one"
         )
-    if out.is_dir() and not copies and source.resolve().is_relative_to(out.resolve()):
+    if out.is_dir() and not copies and isinstance(source, Path) and source.resolve().is_relative_to(out.resolve()):
         yield out
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -134,9 +135,11 @@ def _folder(out: Path, source: Path, *, copies: bool) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _labels_file(source: Path, labels: str | Path | None, notes: list[str]) -> Path | None:
+def _labels_file(source: Path | Remote, labels: str | Path | None, notes: list[str]) -> Path | None:
     if labels is not None:
         return Path(labels)
+    if isinstance(source, Remote):
+        return None
     folder = source if source.is_dir() else source.parent
     found = next((folder / name for name in FOUND if (folder / name).is_file()), None)
     if found is not None:
@@ -238,7 +241,7 @@ def _place(path: str, root: Path) -> str:
     return str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path
 
 
-def _nothing(gathered: Gathered, source: Path) -> InputRefused:
+def _nothing(gathered: Gathered, source: Path | Remote) -> InputRefused:
     first = next((row for row in gathered.report if row.status == "rejected"), None)
     reasons = f"{len(gathered.report)} set aside; the first: {first.source}: {first.reason}" if first else "none found"
     return InputRefused(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiducial.archive import Remote
 from fiducial.cohort.collection import Collection
 from fiducial.cohort.folders import any_image, collect_folder, collect_nnunet, collect_pairs, is_pairs
 from fiducial.cohort.stacks import collect_npz, npz_file
@@ -65,17 +66,19 @@ LAYOUTS: dict[str, Layout] = {
         "images/ and labels/ with equal file names (labels/ may be absent)", is_pairs, collect_pairs
     ),
     "npz": Layout("an npz file with train_images, train_labels, val_images, test_images ...", _is_npz, collect_npz),
-    "DICOM": Layout("a tree or zip of DICOM files", _is_dicom, None),
+    "DICOM": Layout("a tree or zip of DICOM files, or the address of an archive", _is_dicom, None),
     "image files": Layout("a folder of NIfTI, PNG or JPEG files, plain or by class", any_image, collect_folder),
 }
 
 
-def layout_of(source: Path) -> str:
-    """The name in `LAYOUTS` of a source's layout.
+def layout_of(source: Path | Remote) -> str:
+    """The name in `LAYOUTS` of a source's layout; an archive sends DICOM.
 
     Raises:
         InputRefused: nothing is there, or nothing that can be read; the message lists what is legal.
     """
+    if isinstance(source, Remote):
+        return "DICOM"
     if not source.exists():
         raise InputRefused("no such file or folder", where=str(source), legal=_legal())
     for name, layout in LAYOUTS.items():

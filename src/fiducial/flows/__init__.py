@@ -9,12 +9,13 @@ Each function takes paths, returns a frozen record of JSON-able values and print
 
 from __future__ import annotations
 
+from fiducial.archive import PacsAccess
 from fiducial.audit.given import AuditSettings
 from fiducial.flows.audit import Audited, audit
 from fiducial.flows.check import Checked, check
 from fiducial.flows.compare import Compared, compare
 from fiducial.flows.demo import Demo, demo
-from fiducial.flows.ingest import Ingest, ingest
+from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
 from fiducial.flows.run import Run, run
@@ -30,6 +31,7 @@ __all__ = [
     "Demo",
     "Ingest",
     "Keys",
+    "PacsAccess",
     "Prediction",
     "Report",
     "Run",
@@ -39,6 +41,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "count_archive",
     "demo",
     "ingest",
     "keys",

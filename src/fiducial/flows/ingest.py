@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fiducial.errors import InputRefused
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fiducial.archive import Listing, PacsAccess, Remote
     from fiducial.cohort import Ingested
     from fiducial.records.picture import Picture
 
@@ -48,16 +50,19 @@ def ingest(
     out: str | Path,
     *,
     labels: str | Path | None = None,
+    access: PacsAccess | None = None,
     workers: int = 0,
     progress: Progress = silent,
 ) -> Ingest:
     """Read images, masks and labels and write a cohort folder.
 
     Args:
-        source: A DICOM tree or zip, ``images/`` + ``labels/``, an nnU-Net data set, a folder of PNG or JPEG, or npz.
+        source: A DICOM tree or zip, ``images/`` + ``labels/``, an nnU-Net data set, a folder of PNG or JPEG, or npz;
+            or an archive's address: ``dicomweb+https://host/path?Key=value``, ``dimse://CALLED@host:port?Key=value``.
         out: The cohort folder to write (``cohort.parquet``, ``ingest.json`` and ``ingest.html``; for DICOM also
             ``images/`` and ``masks/``).
         labels: CSV of labels and attributes by subject or image; a column ``split`` is taken as given.
+        access: How an archive is reached, and how much is taken from it.
         workers: Processes; 0 takes the cores that this process may use.
         progress: Called as ``progress(title, n_done, n_total)``.
 
@@ -68,7 +73,11 @@ def ingest(
 
     out = Path(out)
     made = ingest_cohort(
-        Path(source), out, labels=None if labels is None else Path(labels), workers=workers, progress=progress
+        _source(source, access),
+        out,
+        labels=None if labels is None else Path(labels),
+        workers=workers,
+        progress=progress,
     )
     status = Counter(row.status for row in made.report)
     roles = made.cohort["role"]
@@ -85,6 +94,27 @@ def ingest(
         notes=tuple(made.notes),
         page=_page(made, out, workers=workers, progress=progress),
     )
+
+
+def count_archive(address: str, *, access: PacsAccess | None = None, progress: Progress = silent) -> Listing:
+    """What an archive's address matches, in numbers; nothing is received, and nothing said about any patient.
+
+    Raises:
+        InputRefused: the address is none, or the archive cannot be asked.
+    """
+    from fiducial.archive import is_address, remote, survey
+
+    if not is_address(address):
+        raise InputRefused(
+            "no address of an archive", where=address, legal="a source with :// (a folder is not counted)"
+        )
+    return survey(remote(address, access), progress=progress)
+
+
+def _source(source: str | Path, access: PacsAccess | None) -> Path | Remote:
+    from fiducial.archive import is_address, remote
+
+    return remote(str(source), access) if is_address(source) else Path(source)
 
 
 def _page(made: Ingested, out: Path, *, workers: int, progress: Progress) -> Path:
