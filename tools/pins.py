@@ -1,4 +1,4 @@
-"""Write constraints.txt: exact pins of everything that `.[train,codecs,pacs,dev]` and its build need, as installed here.
+"""Write constraints.txt: exact pins of what `.[train,codecs,pacs,dev]` and its build need, as installed here.
 
 Run by `make pins` in an environment whose tests are green. Only what the requirements reach is pinned: a package
 that happens to lie in the environment is not.
