@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fiducial.phantom.hospital import make_patients, write_hospital
+from fiducial.phantom.hospital import Planting, make_patients, write_hospital
 
 from .orthanc import PLUGIN, Network, Orthanc, start_orthanc, stow
 
@@ -49,7 +49,9 @@ def dimse_allowed(network: Network) -> None:
 @pytest.fixture(scope="session")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The DICOM files of three phantom patients, one with a PET."""
-    return write_hospital(make_patients(3, seed=5), tmp_path_factory.mktemp("hospital"), workers=1, n_pet=1)
+    return write_hospital(
+        make_patients(3, seed=5), tmp_path_factory.mktemp("hospital"), workers=1, planting=Planting(n_pet=1)
+    )
 
 
 @pytest.fixture(scope="session")
