@@ -64,6 +64,7 @@ def test_the_same_picture_as_png_and_as_dicom_is_the_same_array(
     np.testing.assert_array_equal(image.array, png.array)
     assert image.array.dtype == np.uint8
     assert image.geometry.matches(png.geometry)
+    assert image.unit == ("grey" if colour else "")
     assert image.array[0, 2, 0, 0] == 3  # the third column of the first row
     assert image.array[0, 0, 3, 0] == 100  # the first column of the last row
 

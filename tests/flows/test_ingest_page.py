@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +77,30 @@ def test_names_are_text_and_never_markup() -> None:
 def test_the_same_ingest_gives_the_same_page(folder: Path, tmp_path: Path) -> None:
     pages = [ingest(folder, tmp_path / name / "cohort", workers=n).page.read_text() for name, n in (("x", 1), ("y", 2))]
     assert pages[0] == pages[1]
+
+
+def test_dicom_pictures_are_shown_as_stored_with_what_their_size_measures(
+    tmp_path: Path, dicom_picture: Callable[..., Path]
+) -> None:
+    pixels = np.full((60, 80), 2000, np.uint16)
+    pixels[:20, :20] = 4000  # upper left
+    pixels[40:, 60:] = 0
+    given = {"ImagerPixelSpacing": [0.2, 0.2], "WindowCenter": 2000, "WindowWidth": 4000}
+    dicom_picture(tmp_path / "in" / "a.dcm", pixels, **given)
+    dicom_picture(tmp_path / "in" / "b.dcm", pixels, SeriesInstanceUID="2.25.13", BurnedInAnnotation="NO")
+    film = np.stack([pixels >> 4] * 6).astype(np.uint8)
+    dicom_picture(tmp_path / "in" / "c.dcm", film, "3.1", FrameTime=40, Modality="US", SeriesInstanceUID="2.25.14")
+    made = ingest(tmp_path / "in", tmp_path / "cohort", workers=1)
+    page = made.page.read_text()
+    assert "80 x 60 pixels, 0.2 x 0.2 mm (imager). Window 0 to 4000, as stated." in page
+    assert "80 x 60 pixels, size unknown; 6 frames every 40 ms, shown: middle, first and last." in page
+    assert "2 pictures do not say whether text is burned into them: look at them" in made.notes
+    assert "DX: pixel sizes do not measure the same (1 imager, 1 unknown)" in made.notes
+    for encoded in re.findall(r'src="data:image/png;base64,([^"]+)"', page):
+        with Image.open(BytesIO(b64decode(encoded))) as picture:
+            shown = np.asarray(picture.convert("L"))
+        height, width = shown.shape
+        large = width if height == width else width * 2 // 3
+        top = (height - large * 60 // 80) // 2
+        assert shown[top + 8, 8] > 240
+        assert shown[-top - 8, large - 8] < 10

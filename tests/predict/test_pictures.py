@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from fiducial.archive import write_nifti
 from fiducial.errors import LabelError, UnreadableFile
-from fiducial.predict.drawing import LUNG_HU, SOFT_TISSUE_HU, View, window_of
+from fiducial.predict.drawing import LUNG_HU, SOFT_TISSUE_HU, View, Window, window_of
 from fiducial.predict.pictures import (
     MaskCase,
     Selection,
@@ -151,6 +151,39 @@ def test_a_plain_picture_is_not_turned() -> None:
     assert flat.shape == (6, 8, 1)
     assert flat[0, 0, 0] == 1.0
     assert view.words(0) == ""
+
+
+@pytest.mark.parametrize("n_frames", [1, 4])
+def test_a_picture_of_known_pixel_size_and_a_film_are_not_turned(n_frames: int) -> None:
+    array = np.zeros((1, 8, 6, n_frames))
+    array[0, 0, 0, :] = 1.0
+    grid = Geometry(np.diag([0.2, 0.2, 1.0, 1.0]), (8, 6, n_frames))
+    view = View.of(Image(array, grid, "US", "grey"))
+    assert view.is_picture
+    assert view.plane(view.oriented(array), 2, n_frames - 1)[0, 0, 0] == 1.0
+    assert not View.of(Image(array, grid, "MR", "")).is_picture
+    moved = np.diag([0.2, 0.2, 1.0, 1.0])
+    moved[:3, 3] = 5
+    assert not View.of(Image(array, Geometry(moved, grid.shape), "US", "grey")).is_picture
+
+
+def test_of_a_film_the_middle_first_and_last_frame_are_shown() -> None:
+    array = np.zeros((1, 40, 40, 5), np.uint8)
+    for frame, value in ((0, 60), (2, 250), (4, 150)):
+        array[..., frame] = value
+    array[0, 0, 0, 1] = 255
+    image = Image(array, Geometry(np.eye(4), (40, 40, 5)), "XA", "")
+    with Pillow.open(io.BytesIO(score_picture("x", image, kind="typical", said="", window=Window(0, 255)).png)) as png:
+        shown = np.asarray(png.convert("L"))
+    height, width = shown.shape
+    places = ((height // 2, width // 3), (height // 4, width * 5 // 6), (height * 3 // 4, width * 5 // 6))
+    assert [int(shown[place]) for place in places] == pytest.approx([250, 60, 150], abs=3)
+
+
+def test_colour_of_more_than_8_bits_is_not_all_white() -> None:
+    array = np.full((3, 4, 4, 1), 2000, np.uint16)
+    image = Image(array, Geometry(np.eye(4), (4, 4, 1)), "OP", "grey")
+    assert window_of(image, array).high == 4095.0
 
 
 # What they show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ def gather_dicom(source: Path | Remote, folder: Path, *, workers: int, progress:
         rows.append({**row, "subject": subject, **looks})
     if nobody:
         notes.append(f"{nobody} images without a PatientID: each counts as a person of its own")
+    notes += _said_of_pictures(rows)
     report = tuple(
         replace(row, status="rejected", reason=f"unexpected: {broken[path].error}")
         if (path := f"images/{row.series}.nii.gz") in broken
@@ -57,6 +59,21 @@ def gather_dicom(source: Path | Remote, folder: Path, *, workers: int, progress:
     there = {row["image"] for row in rows}
     rows = [row for row in rows if row["role"] != "mask" or row["of"] in there]
     return Gathered(tuple(rows), report, (), tuple(notes), made.subjects)
+
+
+def _said_of_pictures(rows: list[dict[str, Any]]) -> list[str]:
+    """What a person should know of pictures before they are passed on or learned from."""
+    pictures = [row for row in rows if row["role"] == "image" and "spacing_source" in row]
+    silent = sum(row["burned_in"] == "" for row in pictures)
+    notes = [f"{silent} pictures do not say whether text is burned into them: look at them"] if silent else []
+    sources: dict[str, Counter[str]] = {}
+    for row in pictures:
+        sources.setdefault(str(row["modality"]), Counter())[str(row["spacing_source"])] += 1
+    return notes + [
+        f"{modality}: pixel sizes do not measure the same ({', '.join(f'{n} {name}' for name, n in found.items())})"
+        for modality, found in sorted(sources.items())
+        if len(found) > 1
+    ]
 
 
 def _look(case: tuple[str, str]) -> dict[str, str]:

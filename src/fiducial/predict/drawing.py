@@ -24,8 +24,12 @@ _AERATED_HU = -500.0
 _PLANES = ("sagittal", "coronal", "axial")
 # Letters of each plane as (left, right, top, bottom): x runs to the Right, y to the Anterior, z to the Superior.
 _LETTERS = (("A", "P", "S", "I"), ("R", "L", "S", "I"), ("R", "L", "A", "P"))
+_WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+_MOST_SAMPLES = 2**24
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100, 200)
 _SMALLEST_FIELD_MM = 60.0
+FILMED = ("CR", "DX", "ES", "GM", "IO", "IVOCT", "MG", "NM", "OP", "OPT", "OT", "RF", "RTIMAGE", "SM", "US", "XA", "XC")
+"""Modalities of which an image at no place in the patient is a picture, or a film: its third axis is frames."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class View:
     """How an image is turned towards the reader.
 
     ``orientation`` are nibabel's axis codes; ``spacing_mm`` belongs to the turned axes; ``axis`` is the turned axis
-    that slices are taken along; ``is_picture`` marks a plain picture without patient axes.
+    that slices are taken along; ``is_picture`` marks a plain picture, or the frames of a film, without patient axes.
     """
 
     orientation: NDArray[np.float64]
@@ -65,10 +69,12 @@ class View:
         from nibabel.orientations import io_orientation
 
         geometry = image.geometry
-        plain = geometry.shape[2] == 1 and np.allclose(geometry.affine[:3, :3], np.eye(3))
-        if plain:
-            straight = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
-            return View(straight, geometry.spacing_mm, 2, geometry.shape, is_picture=True)
+        straight = np.diag(geometry.spacing_mm)
+        placeless = np.allclose(geometry.affine[:3], np.column_stack([straight, np.zeros(3)]), atol=1e-9)
+        unscaled = geometry.shape[2] == 1 and np.allclose(geometry.affine[:3, :3], np.eye(3))
+        if unscaled or (placeless and image.modality in FILMED):
+            as_is = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+            return View(as_is, geometry.spacing_mm, 2, geometry.shape, is_picture=True)
         codes = np.asarray(io_orientation(geometry.affine), dtype=np.float64)
         order = np.argsort(codes[:, 0])
         spacing = tuple(float(geometry.spacing_mm[k]) for k in order)
@@ -121,14 +127,17 @@ def window_of(
         spacing_mm: of the turned axes.
     """
     if voxels.shape[0] == 3:
-        return Window(0.0, 255.0 if np.asarray(voxels).max() > 1 else 1.0)
-    values = np.asarray(voxels[0], dtype=np.float64)
+        most = float(np.asarray(voxels).max())
+        return Window(0.0, next((white for white in _WHITES if most <= white), most))
+    values = np.asarray(voxels[0])
     if image.unit == "HU":
         near = values[_neighbourhood(values.shape, focus, spacing_mm)]
         lung = float(np.mean(near < _AERATED_HU)) > 0.3
         (low, high), name = (LUNG_HU, "lung") if lung else (SOFT_TISSUE_HU, "soft tissue")
         return Window(low, high, f"{name.capitalize()} window, \u2212{abs(low):.0f} to {high:.0f} HU.")
-    low, high = (float(v) for v in np.percentile(values, (1.0, 99.0)))
+    # An even sample of a long film: its values as 64-bit numbers would be larger than the film.
+    sample = values.ravel()[:: max(1, values.size // _MOST_SAMPLES)]
+    low, high = (float(v) for v in np.percentile(sample.astype(np.float64), (1.0, 99.0)))
     if high <= low:
         low, high = float(values.min()), float(values.max())
     return Window(low, high if high > low else low + 1.0)
@@ -176,7 +185,10 @@ def draw_slice(
 def draw_planes(
     view: View, voxels: NDArray[Any], *, window: Window | None, focus: NDArray[np.bool_] | None = None
 ) -> bytes:
-    """A picture as it is, or three planes of a volume through the middle of ``focus`` [x, y, z] or of the volume."""
+    """A picture as it is, or three planes of a volume through the middle of ``focus`` [x, y, z] or of the volume.
+
+    Of a film the middle frame is shown large, the first and the last one small.
+    """
     from matplotlib.figure import Figure
 
     if min(voxels.shape[1:]) == 1:
@@ -192,7 +204,13 @@ def draw_planes(
         middle = [int(v) for v in np.round(places.mean(axis=0))]
         extent = (places.max(axis=0) - places.min(axis=0) + 1) * np.array(view.spacing_mm)
         side = max(3.0 * float(extent.max()), _SMALLEST_FIELD_MM)
-    boxes = {2: (0.0, 0.0, 0.664, 1.0), 1: (0.67, 0.504, 0.33, 0.496), 0: (0.67, 0.0, 0.33, 0.496)}
+    large, upper, lower = (0.0, 0.0, 0.664, 1.0), (0.67, 0.504, 0.33, 0.496), (0.67, 0.0, 0.33, 0.496)
+    if view.is_picture:
+        last = voxels.shape[3] - 1
+        for index, box in ((middle[2], large), (0, upper), (last, lower)):
+            _panel(figure.add_axes(box), view, voxels, 2, index, window, None)
+        return _png(figure, colour=voxels.shape[0] == 3)
+    boxes = {2: large, 1: upper, 0: lower}
     for axis, box in boxes.items():
         centre = None if side is None else (_centre(view, voxels.shape[1:], middle, axis), side)
         _panel(figure.add_axes(box), view, voxels, axis, middle[axis], window, centre)
@@ -268,7 +286,8 @@ def _show(
     if ground is None or window is None:
         axes.imshow(np.full(shape[:2], 0.12), cmap="gray", vmin=0, vmax=1, extent=extent)
         return
-    kind = "bilinear" if smooth else "nearest"
+    # Plain pixels keep their edges when they are enlarged, and are averaged when many fall on one.
+    kind = "bilinear" if smooth else "antialiased"
     if ground.shape[2] == 3:
         colour = np.clip(ground.astype(np.float64) / window.high, 0, 1)
         axes.imshow(colour, extent=extent, interpolation=kind)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.errors import FiducialError, LabelError
-from fiducial.predict.drawing import Contours, View, draw_planes, draw_slice, window_of
+from fiducial.predict.drawing import Contours, View, Window, draw_planes, draw_slice, window_of
 from fiducial.records.picture import PICTURE_KIND, Picture
 
 if TYPE_CHECKING:
@@ -193,13 +193,22 @@ def mask_picture(
 
 
 def score_picture(
-    name: str, image: Image, *, kind: PICTURE_KIND, said: str, focus: NDArray[np.bool_] | None = None
+    name: str,
+    image: Image,
+    *,
+    kind: PICTURE_KIND,
+    said: str,
+    focus: NDArray[np.bool_] | None = None,
+    window: Window | None = None,
 ) -> Picture:
-    """One classified image: three planes through the middle of a volume (or of ``focus``), or the picture itself."""
+    """One classified image: three planes through the middle of a volume (or of ``focus``), or the picture itself.
+
+    Without a ``window``, grey values are shown as `window_of` says.
+    """
     view = View.of(image)
     voxels = view.oriented(np.asarray(image.array))
     region = None if focus is None or not focus.any() else view.oriented(focus[np.newaxis])[0]
-    window = window_of(image, voxels, region, view.spacing_mm)
+    window = window or window_of(image, voxels, region, view.spacing_mm)
     png = draw_planes(view, voxels, window=window, focus=region)
     return Picture(name, " ".join(part for part in (said, window.text) if part), png, kind)
 

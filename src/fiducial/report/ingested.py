@@ -133,7 +133,10 @@ def _series(given: IngestInput) -> Section | None:
         blocks.append(Fold(f"All {wording.count(len(accepted))} accepted", _tabled(accepted)))
     if not blocks:
         return None
-    lead = "Middle slices of each volume; the patient's right is on the left of an axial picture."
+    lead = (
+        "Middle slices of each volume; the patient's right is on the left of an axial picture. Pictures and films are "
+        "shown as they are stored."
+    )
     if n < given.n_images:
         lead += f" {wording.count(n)} of {wording.count(given.n_images)} images, evenly chosen."
     return Section("series", "Series in pictures", blocks, lead=lead)

@@ -20,6 +20,7 @@ from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.display import Grey, grey_of, voi_of, window_of
 from fiducial.archive.dicom.header import SeriesReference
 from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
+from fiducial.archive.dicom.kinds import PICTURES
 from fiducial.archive.dicom.pixels import GREY, Layout, frames, layout_of
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -86,6 +87,7 @@ KEYWORDS = tuple(
         )
     )
 )
+OWN_SCALE = (*calibration.PROJECTIONS, "NM", "RTIMAGE")
 SIDES = ("L", "R", "B", "U")
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 _DIRECTION = re.compile(r"[LRAPHF]{1,3}")
@@ -108,6 +110,12 @@ class Opened:
         if self.frames.affine is not None:
             return Geometry(self.frames.affine, shape)
         return Geometry(np.diag([self.spacing.x_mm, self.spacing.y_mm, self.frames.z_mm, 1.0]), shape)
+
+    @property
+    def unit(self) -> str:
+        """Grey for what is made to be looked at; a detector's values are on a scale of their own, as MR's are."""
+        own_scale = PICTURES[self.header.text("SOPClassUID")] in OWN_SCALE
+        return "" if own_scale or self.frames.affine is not None else "grey"
 
 
 def decode_picture(series: SeriesFiles) -> Decoded:
@@ -148,8 +156,7 @@ def _decoded(series: SeriesFiles) -> Decoded:
         else:
             convert = partial(rgb, layout=layout, palette=palette_of(dataset, layout))
     array = _stacked(layout, convert)
-    unit = "" if opened.frames.affine is not None else "grey"
-    return Decoded(Image(array, opened.geometry, series.modality, unit), repairs, columns)
+    return Decoded(Image(array, opened.geometry, series.modality, opened.unit), repairs, columns)
 
 
 def _alike(one: Image, other: Image) -> bool:
