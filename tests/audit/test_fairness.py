@@ -185,6 +185,28 @@ def test_an_intersection_that_nobody_can_judge_is_one_row() -> None:
     assert left["reason"].str.startswith("fewer than two groups of at least 10: ").all()
 
 
+def test_a_gap_that_nobody_can_judge_is_said() -> None:
+    """No woman has the finding: what rests on events cannot be compared, and no row may be missing in silence."""
+    given = drawn(300, seed=1, attributes=("sex",))
+    women = given.attributes[given.attributes["sex"] == "F"]["image"]
+    said = given.predictions.assign(split="")
+    said.loc[said["image"].isin(women), "truth"] = 0.0
+    rows = checked(replace(given, predictions=said, attributes=given.attributes.assign(split="")))
+    gaps = rows[rows["statistic"] == "gap"].set_index("metric")
+    lacking = ["equal_opportunity", "underdiagnosis_rate", "bnsp_auc", "calibration_within_group", "calibration_slope"]
+    assert (gaps.loc[lacking, "verdict"] == "not_possible").all()
+    assert gaps.loc[lacking, ["value", "low", "high"]].isna().all(axis=None)
+    assert (
+        gaps.loc["equal_opportunity", "reason"]
+        == "fewer than two groups of at least 10; left out, n < 10: sex=F (n = 0)"
+    )
+    assert gaps.loc["calibration_within_group", "reason"] == "fewer than two groups of at least 10 with both classes"
+    odds = gaps.loc["equalised_odds"]
+    assert odds["verdict"] == ""
+    assert odds["high"] == 1.0
+    assert odds["reason"].endswith("sensitivity could not be compared, so the larger gap may be up to 1")
+
+
 def test_missing_attributes_are_a_group_and_in_no_intersection() -> None:
     given = drawn(2000, attributes=("sex", "site"))
     gone = given.attributes.assign(sex=given.attributes["sex"].where(np.arange(len(given.attributes)) % 3 > 0))

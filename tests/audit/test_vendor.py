@@ -105,7 +105,7 @@ def test_repeated_predictions() -> None:
     twice = pd.concat([frame(), frame().iloc[[3]]])
     message = refused(twice, TableError)
     assert "2 rows repeat an entry, first at rows [4, 13]" in message
-    assert "'image': 'i3'" in message
+    assert ": condition clean, image i3, target malignant, kind score\n" in message
 
 
 @pytest.mark.parametrize("truth", [0, 1])

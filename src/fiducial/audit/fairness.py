@@ -217,10 +217,18 @@ def _gaps(given: AuditInput, part: Part, division: Division, tests: Sequence[Tes
         return [_gap_row(given, part, division, part.column.metric, tests)]
     if part.any_finding:
         return [_gap_row(given, part, division, "underdiagnosis_rate", tests)]
-    names = [name for name, rests in RESTS_ON.items() if rests and {t.metric for t in tests} & set(rests)]
+    names = [name for name, rests in RESTS_ON.items() if rests and _has(part, division, rests)]
     if part.threshold.value is not None:
         names.append("demographic_parity")
     return [_gap_row(given, part, division, name, tests) for name in names]
+
+
+def _has(part: Part, division: Division, rests: Sequence[str]) -> bool:
+    """Whether a gap is asked for here: its metrics exist, whether or not two groups are large enough for it."""
+    slope = "calibration_slope" in rests
+    return bool(set(rests) & set(part.values)) or (
+        bool(set(rests) & set(CALIBRATION)) and not (slope and division.crossed)
+    )
 
 
 def _gap_row(given: AuditInput, part: Part, division: Division, name: str, tests: Sequence[Tested]) -> Row:
@@ -233,13 +241,19 @@ def _gap_row(given: AuditInput, part: Part, division: Division, name: str, tests
     if known:
         said["p"] = min(1.0, len(rests) * min(known))
         said["p_adjusted"] = min(test.p_adjusted for test in own if np.isfinite(test.p))
-    reason = f"{low} to {high}" if low else f"fewer than two groups of at least {given.settings.minimum_n}"
+    both = " with both classes" if set(rests) & set(CALIBRATION) else ""
+    reason = f"{low} to {high}" if low else f"fewer than two groups of at least {given.settings.minimum_n}{both}"
     left = f"; left out, n < {given.settings.minimum_n}: {_listed(small)}" if small else ""
     also = reason_text(interval)
+    unknown = [metric for metric in rests if metric not in {test.metric for test in own}]
+    if low and unknown and name == "equalised_odds":
+        also = f"{unknown[0].replace('_', ' ')} could not be compared, so the larger gap may be up to 1"
     said["reason"] = reason + left + (f"; {also}" if also and low else "")
     method = interval.method + (f"; p: {METHOD}" if known else "; not tested")
     said["reference"] = "; ".join(filter(None, (REFERENCES.get(name, ""), TESTING if known else "")))
     said["n_events"] = part.column.n_events if isinstance(part.column, ScoreColumn) else 0
+    if not low:
+        said["verdict"], method = "not_possible", "none"
     return evidence_row(given, CHECK, name, interval, **(said | {"method": method}))
 
 

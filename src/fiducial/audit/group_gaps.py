@@ -138,7 +138,7 @@ def gap_of(given: AuditInput, part: Part, division: Division, name: str) -> tupl
         if part.found is None or metric not in part.found.metrics:
             continue
         interval = gap(part.found, metric, large, settings, marginal)
-        if not isinstance(part.column, CaseColumn) or part.column.bounds:
+        if np.isfinite(interval.high) and (not isinstance(part.column, CaseColumn) or part.column.bounds):
             interval = replace(interval, high=min(1.0, interval.high))
         ends = _ends(metric, {group: one.value for group, one in marginal.items()})
         found.append((interval, *ends, small))
@@ -146,7 +146,10 @@ def gap_of(given: AuditInput, part: Part, division: Division, name: str) -> tupl
     if len(found) < 2:
         return widest
     lows = [one[0].low for one in found if np.isfinite(one[0].low)]
-    highs = [one[0].high for one in found]
+    # Where one of the two gaps is not known, the larger of them may be anything up to 1.
+    highs = [one[0].high if np.isfinite(one[0].high) else 1.0 for one in found]
+    if not any(np.isfinite(one[0].value) for one in found):
+        return widest
     method = f"the larger of two gaps, each at level {1 - share:g}: {widest[0].method}"
     n_subjects, n_images = (sum(getattr(one[0], n) for one in found) for n in ("n_subjects", "n_images"))
     whole = replace(

@@ -326,7 +326,8 @@ def _check_values(frame: pd.DataFrame, schema: Schema, where: str) -> None:
         twice = frame.duplicated(list(schema.unique), keep=False)
         if twice.any():
             rows = [int(i) + 1 for i in twice.to_numpy().nonzero()[0]]
-            key = {n: frame[n].iloc[rows[0] - 1] for n in schema.unique if frame[n].iloc[rows[0] - 1] not in ("", NAN)}
+            first = frame.iloc[rows[0] - 1]
+            key = ", ".join(f"{n} {first[n]}" for n in schema.unique if first[n] != "" and first[n] == first[n])
             raise TableError(
                 f"{len(rows)} rows repeat an entry, first at rows {rows[:4]}: {key}",
                 where=where,
