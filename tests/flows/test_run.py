@@ -227,3 +227,22 @@ def test_a_check_of_a_study_counts_its_parts(tiny_cohort):
 def test_facts_of_a_phantom_reach_its_report(tiny):
     seal(tiny.run, "report.html", phantom=True, data_name="a phantom of discs")
     assert "a phantom of discs" in report(tiny.run).report.read_text()
+
+
+def test_a_segmentation_run_has_a_promise_about_what_its_masks_miss(tiny_run):
+    """Probability maps of the calibration and the test part are kept, measured and named in the evidence."""
+    from fiducial.audit import read_evidence
+    from fiducial.records.tables import CASES, PREDICTIONS, read_table
+
+    said = read_table(tiny_run.run / "predictions.parquet", PREDICTIONS)
+    maps = said[said["item"] == "probability"]
+    assert set(maps["kind"]) == {"image"}
+    assert set(maps["split"]) == {"calibration", "test"}
+    assert all((tiny_run.run / path).is_file() for path in maps["payload"])
+    measured = read_table(tiny_run.run / "cases.parquet", CASES)
+    risks = measured[measured["metric"].str.startswith("fnr@")]
+    assert set(risks["image"]) == set(maps["image"])
+    assert risks["value"].between(0, 1).all()
+    evidence = read_evidence(tiny_run.run / "evidence.json")
+    row = evidence[evidence["item"] == "mask_risk"].iloc[0]
+    assert (row["verdict"], row["reason"]) == ("not_possible", "3 calibration patients: at least 40 are needed")

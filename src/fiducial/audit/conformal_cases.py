@@ -2,7 +2,8 @@
 
 They come from rows of the Cases table, of a calibration and a test part:
 
-- ``fnr@<threshold>``: false-negative rate of a case when its probability map is cut at this threshold (mask risk);
+- ``fnr@<threshold>``: false-negative rate of a case when its probability map is cut at this threshold (mask risk), and
+  ``size@<threshold>``: how large the mask then is, as a multiple of the true one (optional);
 - ``volume_ml_predicted`` and ``volume_ml_true`` (intervals);
 - ``survival_days_predicted``, ``survival_days_observed`` and ``survival_event`` (lower bounds of survival).
 """
@@ -10,6 +11,7 @@ They come from rows of the Cases table, of a calibration and a test part:
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ RISK = "Angelopoulos, Bates, Fisch, Lei and Schuster, Conformal risk control, IC
 RESIDUAL = "Papadopoulos et al., ECML 2002; Lei et al., JASA 2018"
 SURVIVAL = "Candès, Lei and Ren, Conformalized survival analysis, JRSS B 2023; Robins and Rotnitzky 1992"
 RISK_PREFIX = "fnr@"
+SIZE_PREFIX = "size@"
 SURVIVAL_METRICS = ("survival_days_predicted", "survival_days_observed", "survival_event")
 _VOLUMES = ("volume_ml_predicted", "volume_ml_true")
 
@@ -45,7 +48,8 @@ def case_promises(given: AuditInput, tests: Tests) -> list[list[Row]]:
         metrics = set(rows["metric"])
         name = f"{target}: {item}" if item else str(target)
         if any(metric.startswith(RISK_PREFIX) for metric in metrics):
-            blocks.append(_mask_risk(given, name, _Halved(given, _wide(rows, RISK_PREFIX), part), tests))
+            halved = _Halved(given, _wide(rows, RISK_PREFIX), part)
+            blocks.append(_mask_risk(given, name, halved, rows, tests))
         if set(_VOLUMES) <= metrics:
             difference = with_volume_difference(rows)
             blocks.append(_volumes(given, name, _Halved(given, _wide(difference, "volume_difference_ml"), part), tests))
@@ -120,7 +124,7 @@ def _volumes(given: AuditInput, target: str, halved: _Halved, tests: Tests) -> l
     return [row, evidence_row(given, CHECK, "interval_width", **width), *group_rows(given, promise, tests)]
 
 
-def _mask_risk(given: AuditInput, target: str, halved: _Halved, tests: Tests) -> list[Row]:
+def _mask_risk(given: AuditInput, target: str, halved: _Halved, rows: pd.DataFrame, tests: Tests) -> list[Row]:
     """The threshold of probability maps at which the mean false-negative rate stays below alpha."""
     from fiducial.maths.conformal_risk import control_risk, excess_risk_p_value, patient_curves
     from fiducial.maths.inputs import subject_codes
@@ -155,11 +159,30 @@ def _mask_risk(given: AuditInput, target: str, halved: _Halved, tests: Tests) ->
     if len(now) < settings.minimum_n:
         why = f"n = {len(now)} < {settings.minimum_n}"
         return [evidence_row(given, CHECK, "false_negative_rate", verdict="not_possible", reason=why, **said)]
+    size = _mask_size(given, halved, rows, _threshold(names[chosen.column]))
     said |= {"n_images": len(test), "p": excess_risk_p_value(before, now, settings.alpha)}
     row = evidence_row(given, CHECK, "false_negative_rate", interval, reason=reason_text(interval), **said)
     if math.isfinite(row["p"]):
         tests.promises.append(row)
-    return [row]
+    return [row, *(one | {name: row[name] for name in ("target", "item", "split")} for one in size)]
+
+
+def _mask_size(given: AuditInput, halved: _Halved, rows: pd.DataFrame, threshold: float) -> list[Row]:
+    """What the promise costs: how large the cut masks are against the true ones; no row where nobody measured it."""
+    from fiducial.maths.intervals import mean_interval
+
+    metric = f"{SIZE_PREFIX}{threshold:g}"
+    test = _wide(rows[rows["metric"] == metric], metric)
+    test = test[test["split"] == halved.part]
+    if not len(test):
+        return []
+    interval = mean_interval(
+        test[metric].to_numpy(dtype=np.float64), subject=halved.subjects(test), level=given.settings.level
+    )
+    interval = replace(interval, low=max(0.0, interval.low)) if math.isfinite(interval.low) else interval
+    text = f"voxels of the map from {threshold:g} on, as a multiple of the true ones; {interval.method}"
+    said = {"statistic": "mean", "method": text, "reference": LOCATION, "reason": reason_text(interval)}
+    return [evidence_row(given, CHECK, "mask_size", interval, **said)]
 
 
 def _threshold(name: Any) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fiducial.audit.given import AuditInput
 from fiducial.errors import LabelError, TableError
-from fiducial.records.tables import CASES, PREDICTED_DICE, PREDICTIONS, UNCERTAINTY, validated
+from fiducial.records.tables import CASES, PREDICTED_DICE, PREDICTIONS, PROBABILITY, UNCERTAINTY, validated
 from fiducial.study import check_groups, with_bands
 from fiducial.study.vocabulary import did_you_mean
 
@@ -35,13 +35,13 @@ def prepared(given: AuditInput) -> AuditInput:
         StudyError: a criterion names a group that nobody belongs to.
     """
     everything = _ordered(validated(given.predictions, PREDICTIONS))
-    embedded = everything["kind"] == "embedding"
-    predictions = _final(everything[~embedded], "predictions")
+    beside = (everything["kind"] == "embedding") | (everything["item"] == PROBABILITY)
+    predictions = _final(everything[~beside], "predictions")
     measured = validated(given.cases, CASES)
     cases = _final(measured, "cases")
     if not len(predictions) and not len(cases):
         raise LabelError("no predictions to audit", legal="rows with condition 'clean', member '' and rater ''")
-    mitigated = _mitigated(everything[~embedded & (everything["rater"] == "")], given.mitigated)
+    mitigated = _mitigated(everything[~beside & (everything["rater"] == "")], given.mitigated)
     for answers in (predictions, *([] if mitigated is None else [mitigated])):
         _check_probabilities(answers)
     _check_one_model(predictions, cases)
@@ -62,9 +62,9 @@ def prepared(given: AuditInput) -> AuditInput:
         attributes=attributes,
         settings=settings,
         source=given.source or f"tables sha256:{_digest(predictions, cases)[:16]}",
-        members=_beside(everything, (everything["member"] != "") & (everything["rater"] == "") & ~embedded),
-        readings=_beside(everything, (everything["rater"] != "") & ~embedded),
-        embeddings=_beside(everything, embedded & (everything["member"] == "")),
+        members=_beside(everything, (everything["member"] != "") & (everything["rater"] == "") & ~beside),
+        readings=_beside(everything, (everything["rater"] != "") & ~beside),
+        embeddings=_beside(everything, (everything["kind"] == "embedding") & (everything["member"] == "")),
         mitigated=mitigated,
         mitigated_cases=_mitigated(measured, given.mitigated_cases),
     )

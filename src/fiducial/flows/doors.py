@@ -68,8 +68,11 @@ def from_table(path: Path, asked: Asked) -> Opened:
 
 def from_run(run: Path, asked: Asked) -> Opened:
     """A run folder: its files are verified, its masks measured, its cohort's leaks and openings looked up."""
+    import pandas as pd
+
     from fiducial.audit.given import AuditInput
     from fiducial.flows.openings import count_openings, record_opening
+    from fiducial.predict.maps import measure_maps
     from fiducial.predict.measure import measure_masks
     from fiducial.records.runs import verify
     from fiducial.records.tables import CASES, COHORT, PREDICTIONS, final_answers, read_table, table
@@ -86,6 +89,8 @@ def from_run(run: Path, asked: Asked) -> Opened:
         verify(run, "payload")
         workers = asked.workers_for(final["image"].nunique())
         cases = measure_masks(final, base=run, workers=workers, progress=asked.progress).cases
+        maps = measure_maps(predictions, base=run, workers=workers, progress=asked.progress).cases
+        cases = pd.concat([cases, maps], ignore_index=True) if len(maps) else cases
     folder = _cohort_folder(run, record)
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))

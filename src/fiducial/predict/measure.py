@@ -191,8 +191,13 @@ def pair_mask_folders(
 
 def _keys(rows: pd.DataFrame) -> list[str]:
     """One key for each case: the image, and what tells its predictions apart."""
-    parts = ["image", "study", "model", "member", "fold", "condition"]
-    return ["|".join(v for v in key if v not in ("", "clean")) for key in rows[parts].to_numpy().tolist()]
+    return [case_key(row) for row in rows.to_dict("records")]
+
+
+def case_key(row: Mapping[Any, Any]) -> str:
+    """A case by its image, and what tells its predictions apart."""
+    parts = ("image", "study", "model", "member", "fold", "condition")
+    return "|".join(str(row[name]) for name in parts if row[name] not in ("", "clean"))
 
 
 def _gathered(rows: pd.DataFrame, base: Path, labels: Mapping[str, int] | None) -> dict[str, tuple[_FilePair, ...]]:
@@ -203,8 +208,10 @@ def _gathered(rows: pd.DataFrame, base: Path, labels: Mapping[str, int] | None) 
         if not row["payload"]:
             raise TableError("a mask without payload", where=where, legal="the path of a label map")
         values = _values_of(row.get("label"), row["target"], labels, where)
-        true_values = values if not row.get("truth_label") else _parsed(row["truth_label"], f"{where}, truth_label")
-        files = _placed(row["payload"], base), _placed(row["truth_payload"], base)
+        true_values = (
+            values if not row.get("truth_label") else parsed_values(row["truth_label"], f"{where}, truth_label")
+        )
+        files = placed(row["payload"], base), placed(row["truth_payload"], base)
         empty = _FilePair(files[0], row["payload_sha256"], files[1], row["truth_payload_sha256"], ())
         pair = pairs.setdefault(key, {}).setdefault(files, empty)
         structure = _Structure(i, row["target"], values, true_values)
@@ -215,7 +222,7 @@ def _gathered(rows: pd.DataFrame, base: Path, labels: Mapping[str, int] | None) 
 def _values_of(given: Any, target: str, labels: Mapping[str, int] | None, where: str) -> tuple[int, ...]:
     """Voxel values of a structure, from its row or by its name."""
     if given:
-        return _parsed(given, f"{where}, label")
+        return parsed_values(given, f"{where}, label")
     if labels is not None and target in labels:
         return (int(labels[target]),)
     raise TableError(
@@ -226,7 +233,7 @@ def _values_of(given: Any, target: str, labels: Mapping[str, int] | None, where:
     )
 
 
-def _parsed(text: Any, where: str) -> tuple[int, ...]:
+def parsed_values(text: Any, where: str) -> tuple[int, ...]:
     """Voxel values of ``"2"`` or ``"1+2"``."""
     try:
         values = tuple(int(float(part)) for part in str(text).split("+"))
@@ -241,7 +248,8 @@ def _joined(values: tuple[int, ...]) -> str:
     return "+".join(map(str, values))
 
 
-def _placed(path: str, base: Path) -> str:
+def placed(path: str, base: Path) -> str:
+    """A path below ``base``; an absolute one, and none, stay as they are."""
     return str(base / path) if path else ""
 
 
@@ -249,8 +257,8 @@ def _measure_pairs(settings: MaskSettings, pairs: tuple[_FilePair, ...]) -> dict
     """Metrics of one case's structures, by row number; JSON values (None for NaN)."""
     result: dict[str, dict[str, Any]] = {}
     for pair in pairs:
-        prediction = _mask(pair.payload, pair.payload_sha256)
-        truth = _mask(pair.truth, pair.truth_sha256) if pair.truth else None
+        prediction = verified_mask(pair.payload, pair.payload_sha256)
+        truth = verified_mask(pair.truth, pair.truth_sha256) if pair.truth else None
         if truth is not None:
             prediction.geometry.require_match(truth.geometry, where=f"{pair.payload} and {pair.truth}")
         for row, values in _measured(prediction, truth, pair.structures, settings).items():
@@ -288,7 +296,7 @@ def _measured(
     return result
 
 
-def _mask(path: str, digest: str) -> Image:
+def verified_mask(path: str, digest: str) -> Image:
     """A label map whose digest, if recorded, was checked."""
     from fiducial.archive import read_mask
 
@@ -393,5 +401,5 @@ def _scan(pair: tuple[str, str]) -> dict[str, Any]:
     """The digests of two mask files and the values that occur in either."""
     values: set[int] = set()
     for path in pair:
-        values |= {int(v) for v in np.unique(np.asarray(_mask(path, "").array))}
+        values |= {int(v) for v in np.unique(np.asarray(verified_mask(path, "").array))}
     return {"values": sorted(values), "sha256": [sha256_file(path) for path in pair]}

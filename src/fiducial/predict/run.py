@@ -15,6 +15,7 @@ from fiducial.compute import Failure, map_cases
 from fiducial.errors import InputRefused
 from fiducial.predict.contract import look, require
 from fiducial.predict.exams import Exam, gather_exams, load_images, load_region, truth_of
+from fiducial.predict.maps import PARTS, in_steps
 from fiducial.predict.prepare import Prepared, prepare, restore
 from fiducial.records.files import read_json, sha256_file
 from fiducial.records.image import Image
@@ -25,6 +26,7 @@ from fiducial.records.tables import (
     COHORT,
     PREDICTED_DICE,
     PREDICTIONS,
+    PROBABILITY,
     UNCERTAINTY,
     read_table,
     validated,
@@ -104,6 +106,8 @@ class Reader:
             labels = restore(theirs, prepared).argmax(axis=0).astype(np.uint8)
             others.append(labels)
             rows += self._mask_rows(exam, image, labels, common | {"member": member})
+        if self.plan.maps and exam.split in PARTS:
+            rows += self._map_rows(exam, image, probabilities, common)
         for number, target in enumerate(self.plan.targets, start=1):
             if others:
                 dice = agreement_dice(final, others, number)
@@ -111,6 +115,24 @@ class Reader:
                 dice = expected_dice(probabilities[number], final == number)
             if not math.isnan(dice):
                 rows.append(common | {"target": target, "item": PREDICTED_DICE, "kind": "score", "value": dice})
+        return rows
+
+    def _map_rows(
+        self, exam: Exam, image: Image, probabilities: NDArray[np.float32], common: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Write the probability map of each structure that has a reference; a threshold is chosen by these."""
+        from fiducial.archive import write_nifti
+
+        rows = []
+        for number, target in enumerate(self.plan.targets, start=1):
+            truth = exam.mask(target)
+            if truth is None:
+                continue
+            path = Path("payload") / f"{_safe(exam.image)}@map{number}.nii.gz"
+            write_nifti(Image(in_steps(probabilities[number])[None], image.geometry), self.out / path)
+            said = {"target": target, "item": PROBABILITY, "kind": "image", "payload": path.as_posix()}
+            said |= {"payload_sha256": sha256_file(self.out / path)}
+            rows.append(common | said | {"truth_payload": truth.path, "truth_label": str(truth.label)})
         return rows
 
     def _mask_rows(

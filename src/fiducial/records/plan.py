@@ -83,8 +83,8 @@ class Plan(Frozen):
     """Everything that training and prediction follow; written to ``plan.json`` before training starts.
 
     ``views`` and ``draws`` ask for further answers beside the final one: of that many mirrored or shifted views, or of
-    networks whose ``dropout`` stays on. ``head`` is ``plain`` (probabilities) or ``evidential`` (evidence for each
-    class, from which probabilities and a total uncertainty follow).
+    networks whose ``dropout`` stays on. ``maps`` keeps the probability maps of structures. ``head`` is ``plain``
+    (probabilities) or ``evidential`` (evidence for each class, from which probabilities and a doubt follow).
     """
 
     task: str
@@ -120,6 +120,7 @@ class Plan(Frozen):
     views: int = 0
     draws: int = 0
     embeddings: bool = False
+    maps: bool = False
     overlap: float = 0.5
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     device: str

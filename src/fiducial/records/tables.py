@@ -55,6 +55,8 @@ PREDICTED_DICE = "predicted_dice"
 """Item of score rows that are not the probability of a finding, but the Dice that a mask is expected to have."""
 UNCERTAINTY = "uncertainty"
 """Item of score rows that are not the probability of a finding, but the model's own doubt about a case, in [0, 1]."""
+PROBABILITY = "probability"
+"""Item of image rows whose payload is the probability map of a structure, floor(200 p) in each voxel."""
 _SPLIT = ("", *SPLITS)
 
 COHORT = Schema(
@@ -95,7 +97,10 @@ PREDICTIONS = Schema(
         Column("subject", default=None),
         Column("image", default=None),
         Column("target", default=None, meaning="a structure, label or finding"),
-        Column("item", meaning="a class (one row each), instance, box, map or coordinate; predicted_dice; uncertainty"),
+        Column(
+            "item",
+            meaning="a class (one row each), instance, box or coordinate; predicted_dice; uncertainty; probability",
+        ),
         Column("kind", default="score", legal=KINDS),
         Column("value", "number", NAN, meaning="for a score: a probability in [0, 1]"),
         Column("truth", "number", NAN),
@@ -229,10 +234,10 @@ def table(rows: list[dict[str, Any]], schema: Schema) -> pd.DataFrame:
 
 
 def final_answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The model's final answers on images as they are: no member, rater, stress test, embedding, doubt or quality."""
+    """The model's final answers on images as they are: nothing that is said beside them."""
     rows = predictions
     final = (rows["member"] == "") & (rows["rater"] == "") & (rows["condition"] == "clean")
-    beside = (rows["kind"] == "embedding") | rows["item"].isin([PREDICTED_DICE, UNCERTAINTY])
+    beside = (rows["kind"] == "embedding") | rows["item"].isin([PREDICTED_DICE, UNCERTAINTY, PROBABILITY])
     return rows[final & ~beside].reset_index(drop=True)
 
 

@@ -178,10 +178,12 @@ def _cases_in_words(own: Sequence[Row]) -> list[str]:
             width = next((one for one in own if one["metric"] == "interval_width"), None)
             size = f" {wording.value_text(width)} wide" if width is not None and _known(width) else ""
             texts.append(f"Intervals{size} that should hold the true volume for {promised} hold it for {_share(row)}.")
-        if item == "mask_risk":
+        if item == "mask_risk" and row["metric"] == "false_negative_rate":
+            cut = next((one for one in own if one["metric"] == "mask_size" and _known(one)), None)
+            large = f" The masks are then {wording.value_text(cut)} times as large as the true ones." if cut else ""
             texts.append(
                 f"At the chosen threshold of the probability map {_share(row)} of a structure is missed on average, "
-                f"where at most {promised} were promised."
+                f"where at most {promised} were promised.{large}"
             )
         if item == "survival":
             texts.append(
@@ -209,7 +211,7 @@ def _sizes(own: Sequence[Row]) -> Table | None:
         ]
         by = {(str(row["metric"]), str(row["statistic"])): row for row in mine}
         first = by.get(("coverage", "value")) or by.get(("false_negative_rate", "mean"))
-        size = by.get(("set_size", "mean")) or by.get(("interval_width", "value"))
+        size = by.get(("set_size", "mean")) or by.get(("interval_width", "value")) or by.get(("mask_size", "mean"))
         if first is None and size is None:
             continue
         shares = [by.get(("set_size", f"share_{name}")) for name in ("single", "several", "empty")]

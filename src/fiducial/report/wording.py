@@ -66,6 +66,7 @@ METRICS: dict[str, Metric] = {
     "coverage": Metric("Coverage", "coverage of the sets"),
     "set_size": Metric("Size of the sets", "size of the sets", 2, bounds=None),
     "interval_width": Metric("Width of the interval", "width of the interval", 2, bounds=None),
+    "mask_size": Metric("Size of the mask against the truth", "size of the mask against the true one", 2, bounds=None),
     "false_negative_rate": Metric("False-negative rate", "false-negative rate"),
     "error_auroc": Metric("Order of errors (AUROC)", "AUROC of confidence for errors"),
     "aurc": Metric("Area under risk–coverage", "area under the risk–coverage curve", 4),

@@ -128,12 +128,14 @@ class Predict(_Frozen):
     """What is said beside the final answer, as rows by ``member`` or of kind ``embedding``.
 
     ``views`` > 0 averages that many mirrored and shifted views and notes each; ``draws`` > 0 notes that many answers
-    with dropout left on; ``embeddings`` notes where each image lies in the deepest layer.
+    with dropout left on; ``embeddings`` notes where each image lies in the deepest layer; ``maps`` keeps the
+    probability map of each structure, in the calibration and the test part.
     """
 
     views: int = Field(default=0, ge=0, le=14)
     draws: int = Field(default=0, ge=0, le=100)
     embeddings: bool = True
+    maps: bool = True
 
 
 class OperatingPoint(_Frozen):

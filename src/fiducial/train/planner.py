@@ -120,6 +120,7 @@ def draft_plan(study: Study, traits: Sequence[Traits], labels: Labels, budget: B
         views=study.predict.views,
         draws=study.predict.draws,
         embeddings=study.predict.embeddings,
+        maps=study.predict.maps and labels.label_type == "structures",
         precision="32-true",
         device=budget.device,
         n_threads=budget.n_threads,
