@@ -63,7 +63,8 @@ def by_command(folder: Path) -> tuple[float, int]:
 
 def by_measure(folder: Path) -> float:
     """Seconds of pairing and measuring alone, in this process."""
-    from fiducial.predict.measure import measure_masks, pair_mask_folders
+    from fiducial.predict.folders import pair_mask_folders
+    from fiducial.predict.measure import measure_masks
 
     start = time.perf_counter()
     paired = pair_mask_folders(folder / "predictions", folder / "labelsTs", workers=1)

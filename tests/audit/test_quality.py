@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fiducial.audit import AuditInput, AuditSettings, CheckResult, vendor_input
+from fiducial.audit import AuditInput, AuditSettings, CheckResult, audit, vendor_input
 from fiducial.audit.agreement import check_agreement
 from fiducial.audit.duplicates import check_duplicates
 from fiducial.audit.label_noise import LISTED, check_label_noise
 from fiducial.audit.tables import prepared
 from fiducial.phantom.tables import draw_table
+from fiducial.records.tables import CASES, PREDICTIONS, table
 
 FAST = AuditSettings(n_replicates=100)
 
@@ -70,6 +72,81 @@ def readings(make_input: Callable[..., AuditInput], said: dict[str, list[float]]
             if not np.isnan(answer)
         ]
     return prepared(make_input(rows))
+
+
+def rated(n: int, apart: dict[str, float], *, subjects: int = 0, seed: int = 0, **said: Any) -> AuditInput:
+    """Cases of raters' masks without a model: the Dice of a pair falls by what each of the two is apart."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for k in range(n):
+        own = {"subject": f"p{k % (subjects or n)}", "image": f"i{k}", "target": "tumour"}
+        off = {name: size + rng.normal(0, 0.01) for name, size in apart.items()}
+        for one, other in combinations(apart, 2):
+            rows.append(
+                {**own, "metric": "pairwise_dice", "rater": one, "item": other, "value": 1 - off[one] - off[other]}
+            )
+        rows += [{**own, "metric": "consensus_dice", "rater": name, "value": 1 - size} for name, size in off.items()]
+    return prepared(AuditInput(table([], PREDICTIONS), table(rows, CASES), pd.DataFrame(), settings=FAST, **said))
+
+
+def test_masks_of_raters_by_hand() -> None:
+    """Dice 0.9 (A, B), 0.8 (A, C) and 0.7 (B, C) in every image; A is less apart than B, and B than C."""
+    found = check_agreement(rated(40, {"A": 0.0, "B": 0.1, "C": 0.2}))
+    assert row(found, metric="pairwise_dice", statistic="mean")["value"] == pytest.approx(0.8, abs=0.01)
+    assert row(found, metric="pairwise_dice", item="A and C")["value"] == pytest.approx(0.8, abs=0.01)
+    assert row(found, metric="consensus_dice", item="C")["value"] == pytest.approx(0.8, abs=0.01)
+    excess = {name: row(found, metric="excess_disagreement", item=name)["value"] for name in "ABC"}
+    assert excess["A"] == pytest.approx((0.1 + 0.2) / 2 - 0.3, abs=0.01)
+    assert excess["C"] == pytest.approx((0.2 + 0.3) / 2 - 0.1, abs=0.01)
+
+
+def test_a_rater_who_draws_otherwise_is_found() -> None:
+    found = check_agreement(rated(30, {"A": 0.05, "B": 0.05, "C": 0.05, "D": 0.2}))
+    verdict = row(found, metric="excess_disagreement", statistic="test")
+    assert verdict["verdict"] == "finding"
+    assert verdict["reason"].startswith("D disagrees with the others more than the others do among themselves")
+    assert "mean Dice with another rater 0.747" in verdict["reason"]
+    clean = check_agreement(rated(30, dict.fromkeys("ABCD", 0.05)))
+    assert row(clean, metric="excess_disagreement", statistic="test")["verdict"] == "clear"
+
+
+def test_raters_masks_are_not_the_model_s() -> None:
+    """Rows that name a rater are no cases of the model, and their order makes no difference."""
+    given = rated(30, dict.fromkeys("ABC", 0.05), subjects=15)
+    assert not len(given.cases)
+    assert given.rated is not None
+    assert len(given.rated) == 30 * (3 + 3)
+    assert row(check_agreement(given), metric="pairwise_dice", statistic="mean")["n_subjects"] == 15
+    mixed = replace(given, rated=given.rated.sample(frac=1, random_state=1))
+    assert check_agreement(mixed).evidence == check_agreement(given).evidence
+
+
+def test_too_few_or_two_raters_of_masks() -> None:
+    few = check_agreement(rated(9, dict.fromkeys("ABC", 0.05)))
+    assert row(few, metric="pairwise_dice", statistic="mean")["reason"] == "n = 9 < 10"
+    assert row(few, metric="excess_disagreement", statistic="test")["verdict"] == "not_possible"
+    two = row(check_agreement(rated(30, dict.fromkeys("AB", 0.05))), metric="excess_disagreement", statistic="test")
+    assert (two["verdict"], two["reason"]) == ("not_possible", "two raters: which of them is off cannot be told")
+
+
+def test_images_that_could_not_be_compared_are_said() -> None:
+    given = rated(30, dict.fromkeys("ABC", 0.05))
+    assert given.rated is not None
+    lost = given.rated.assign(value=given.rated["value"].where(given.rated["image"] != "i4"))
+    found = row(check_agreement(replace(given, rated=lost)), metric="pairwise_dice", statistic="mean")
+    assert found["reason"] == "1 image could not be compared, such as i4"
+    assert found["n_images"] == 29
+
+
+def test_raters_alone_are_audited_and_all_else_says_so() -> None:
+    """Without any model there is no figure but of the raters, and no check fails."""
+    evidence = audit(rated(30, {"A": 0.05, "B": 0.05, "C": 0.2})).evidence
+    assert set(evidence.loc[evidence["verdict"] == "finding", "check"]) == {"agreement"}
+    lacking = evidence[(evidence["check"] == "missingness")]["reason"].tolist()
+    assert lacking == ["no model was audited: the tables hold raters only"]
+    said = draw_table(300, seed=1, extra=("raters",))
+    only = audit(vendor_input(said[said["rater"] != ""], settings=FAST)).evidence
+    assert (only[only["check"] == "agreement"]["metric"] == "fleiss_kappa").any()
 
 
 def test_agreement_by_hand(make_input: Callable[..., AuditInput]) -> None:

@@ -362,3 +362,36 @@ def test_two_audits_are_compared_by_command(vendor, tmp_path, capsys):
     assert (tmp_path / "c" / "compare.html").is_file()
     assert run(["compare", "audit", "other", "--out", "c", "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_images"] > 100
+
+
+def test_raters_masks_beside_a_model_s_and_alone(tmp_path, capsys):
+    """Three readers and a model of twelve discs; a folder of readers is audited without any model too."""
+    import numpy as np
+    from PIL import Image
+
+    grid = np.stack(np.meshgrid(np.arange(24), np.arange(24), indexing="ij"))
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        centre = rng.uniform(9, 14, (2, 1, 1))
+        for folder in ("truth", "model", "readers/A", "readers/B", "readers/C"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            moved = 2.5 if folder.endswith("C") else 0.3
+            inside = np.linalg.norm(grid - centre - rng.normal(0, moved, (2, 1, 1)), axis=0) < 6
+            Image.fromarray(inside.astype(np.uint8)).save(tmp_path / folder / f"disc_{k:02d}.png")
+    more = ["--replicates", "100", "--quiet"]
+    assert run(["audit", "model", "--truth", "truth", "--raters", "readers", "--out", "both", *more]) == 0
+    assert "agreement: C disagrees with the others" in capsys.readouterr().out
+    assert run(["audit", "readers", "--out", "alone", *more]) == 0
+    out = capsys.readouterr().out
+    assert "agreement: C disagrees with the others" in out
+    assert "12 images audited" in out
+    assert run(["report", "alone", "--quiet"]) == 0
+    assert "Dice with the consensus" in (tmp_path / "alone" / "report.html").read_text()
+    assert run(["audit", "model", "--raters", "readers", "--out", "x", *more]) == 2
+    assert "raters without a folder of masks and its reference" in capsys.readouterr().err
+    (tmp_path / "others").mkdir()
+    for name in "AB":
+        (tmp_path / "others" / name).mkdir()
+        (tmp_path / "readers" / name / "disc_00.png").rename(tmp_path / "others" / name / "else.png")
+    assert run(["audit", "model", "--truth", "truth", "--raters", "others", "--out", "x", *more]) == 2
+    assert "no image of the raters is among the masks" in capsys.readouterr().err

@@ -7,7 +7,8 @@ import pytest
 from fiducial.archive import write_nifti
 from fiducial.errors import InputRefused, TableError, UnreadableFile
 from fiducial.maths.segmentation import METRICS, segmentation_metrics
-from fiducial.predict.measure import VOLUMES, MaskSettings, measure_masks, pair_mask_folders
+from fiducial.predict.folders import pair_mask_folders
+from fiducial.predict.measure import VOLUMES, MaskSettings, measure_masks
 from fiducial.records.files import sha256_file
 from fiducial.records.image import Geometry, Image
 from fiducial.records.tables import CASES, PREDICTIONS, table, validated

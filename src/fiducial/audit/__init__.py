@@ -33,7 +33,7 @@ from fiducial.audit.selective import check_selective
 from fiducial.audit.shortcut import check_shortcut
 from fiducial.audit.sites import check_sites
 from fiducial.audit.subgroups import check_subgroups
-from fiducial.audit.tables import prepared
+from fiducial.audit.tables import audited_table, prepared
 from fiducial.audit.temporal import check_temporal
 from fiducial.audit.vendor import vendor_input
 from fiducial.records.progress import Progress, silent
@@ -89,7 +89,7 @@ def audit(given: AuditInput, progress: Progress = silent) -> AuditResult:
         progress("audit", done, len(CHECKS))
         result += check(given)
     progress("audit", len(CHECKS), len(CHECKS))
-    model = str(given.predictions["model"].iloc[0]) if len(given.predictions) else str(given.cases["model"].iloc[0])
+    model = str(audited_table(given)["model"].iloc[0])
     rows = [{"model": model, **row} for row in result.evidence]
     return AuditResult(table(rows, EVIDENCE), table(result.curves, CURVES))
 

@@ -1,16 +1,17 @@
 """Agreement: do the raters agree, and is one of them unlike the others?
 
 What it measures: percent agreement, Cohen's, Fleiss' kappa and Krippendorff's alpha, each rater's sensitivity and
-specificity against the reference, and how much more each rater differs from the others than they do among themselves.
+specificity against the reference; of masks the Dice of pairs, with the STAPLE consensus and with the reference; and how
+much more each rater differs from the others than they do among themselves.
 Why it matters: a reference is as good as the people behind it, and a model cannot agree with them better than they
 agree with each other.
-What it cannot see: errors that all raters share. Without rows by ``rater`` there is nothing to say, and no row; masks
-of several raters are compared by `fiducial.maths.agreement.staple` and `pairwise_dice`.
+What it cannot see: errors that all raters share. Without rows by ``rater`` there is nothing to say, and no row.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from fiducial.audit.evidence import BOOTSTRAP, WILSON, curve_point, evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.measure import reason_text, replicates
-from fiducial.audit.tables import audited_split
+from fiducial.audit.rated_masks import RatedMasks, figures_of_masks, rated_masks
+from fiducial.audit.tables import audited_split, audited_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +74,6 @@ class Readings:
 
 def check_agreement(given: AuditInput) -> CheckResult:
     """Agreement of all raters, of pairs and with the reference, and a verdict per target; nothing without raters."""
-    if given.readings is None or not len(given.readings):
-        return CheckResult()
     result = CheckResult()
     tests: list[Row] = []
     verdicts: list[tuple[Row, list[Row]]] = []
@@ -82,16 +82,20 @@ def check_agreement(given: AuditInput) -> CheckResult:
         tests += own
         verdicts.append((_verdict(given, found, own), own))
         result += CheckResult(rows, curves)
+    for drawn in rated_masks(given):
+        own = _unlike_masks(given, drawn)
+        tests += own
+        verdicts.append((_verdict_row(given, {"target": drawn.target, "split": drawn.split}, own, drawn), own))
+        result += CheckResult(figures_of_masks(given, drawn))
     _judge(given, tests, verdicts)
     return result + CheckResult([*tests, *(row for row, _ in verdicts)])
 
 
 def readings_of(given: AuditInput) -> list[Readings]:
     """The raters' answers on the audited part, by target and class, where two raters or more answered."""
-    if given.readings is None:
+    if given.readings is None or not len(given.readings):
         return []
-    frame = given.predictions if len(given.predictions) else given.cases
-    part = audited_split(frame)
+    part = audited_split(audited_table(given))
     rows = given.readings
     rows = rows[(rows["kind"] == "score") & (rows["split"] == part) & rows["value"].notna()]
     found = []
@@ -259,39 +263,71 @@ def _against_reference(given: AuditInput, found: Readings) -> tuple[list[Row], l
 def _unlike(given: AuditInput, found: Readings) -> list[Row]:
     """How much more each rater differs from the others than they do among themselves; p is one-sided."""
     from fiducial.maths.agreement import disagreements
+
+    def words(own: float, others: float) -> str:
+        return f"differs from another rater in {own:.1%}, the others among themselves in {others:.1%}"
+
+    method = "share of other raters that differ, less the share of differing pairs among them"
+    saids = [{**_said(found, name), "statistic": "rater", "method": method} for name in found.raters]
+    rows = _excess(given, disagreements(found.rating), found, saids, words)
+    return [_by(found, row, row["method"]) for row in rows]
+
+
+def _unlike_masks(given: AuditInput, found: RatedMasks) -> list[Row]:
+    """The same of masks: 1 - Dice in place of the share that differs."""
+
+    def words(own: float, others: float) -> str:
+        return f"mean Dice with another rater {1 - own:.3f}, of the others among themselves {1 - others:.3f}"
+
+    method = "mean of 1 - Dice with the other raters, less that of pairs among them"
+    said = {"target": found.target, "split": found.split, "statistic": "rater", "method": method}
+    saids = [{**said, "item": name} for name in found.raters]
+    return _excess(given, found.disagreements(), found, saids, words)
+
+
+def _excess(
+    given: AuditInput,
+    apart: tuple[NDArray[np.float64], NDArray[np.float64]],
+    found: Readings | RatedMasks,
+    saids: list[Row],
+    words: Callable[[float, float], str],
+) -> list[Row]:
+    """One test a rater, from what it and the others differ by in each image [n_images, n_raters]."""
     from fiducial.maths.difference import paired_difference_interval
 
-    own, others = disagreements(found.rating)
+    own, others = apart
     rows = []
-    for place, name in enumerate(found.raters):
+    for place, said in enumerate(saids):
         use = np.isfinite(own[:, place])
-        said = {**_said(found, name), "statistic": "rater"}
         few = _too_few(given, found.n_subjects(use))
         if few:
             few["reason"] += ": images that this rater and two others saw"
-            rows.append(evidence_row(given, CHECK, "excess_disagreement", method="none", **few, **said))
+            rows.append(evidence_row(given, CHECK, "excess_disagreement", **{**said, **few, "method": "none"}))
             continue
         pair = own[use, place], others[use, place]
         interval = paired_difference_interval(*pair, subject=found.subject[use], level=given.settings.level)
         p = interval.p / 2 if interval.value > 0 else 1 - interval.p / 2
         if math.isnan(interval.p):
             p = 1.0 if interval.value <= 0 else math.nan
-        reason = (
-            f"differs from another rater in {pair[0].mean():.1%}, the others among themselves in {pair[1].mean():.1%}"
-        )
-        method = f"share of other raters that differ, less the share of differing pairs among them; {interval.method}"
-        how = _by(found, {**said, "reference": HOLM, "reason": reason, "p": p}, method)
+        method = f"{said['method']}; {interval.method}"
+        reason = words(float(pair[0].mean()), float(pair[1].mean()))
+        how = {**said, "reference": HOLM, "reason": reason, "p": p, "method": method}
         rows.append(evidence_row(given, CHECK, "excess_disagreement", interval, **how))
     return rows
 
 
 def _verdict(given: AuditInput, found: Readings, tests: list[Row]) -> Row:
     """The row that will hold the verdict on one target."""
-    seen = np.asarray((found.rating >= 0).any(axis=1))
-    counts = {"n_subjects": found.n_subjects(seen), "n_images": int(seen.sum()), "reference": HOLM}
+    return _verdict_row(given, _said(found), tests, found)
+
+
+def _verdict_row(given: AuditInput, said: Row, tests: list[Row], found: Readings | RatedMasks) -> Row:
+    everything = np.ones(len(found.subject), dtype=bool)
+    counts = {"n_subjects": found.n_subjects(everything), "n_images": len(everything), "reference": HOLM}
     method = f"smallest one-sided p of {len(tests)} raters, adjusted by Holm over all raters"
-    said = {**_said(found), "statistic": "test", "method": method, **counts}
-    return evidence_row(given, CHECK, "excess_disagreement", **said)
+    return evidence_row(
+        given, CHECK, "excess_disagreement", **{**said, "statistic": "test", "method": method, **counts}
+    )
 
 
 def _judge(given: AuditInput, tests: list[Row], verdicts: list[tuple[Row, list[Row]]]) -> None:

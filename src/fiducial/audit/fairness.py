@@ -168,7 +168,9 @@ def _of_part(given: AuditInput, part: Part, tests: Sequence[Tested], n_family: i
             too_few.append(division.name.replace("&", " and "))
             continue
         values = _values(given, part, division)
-        rows += [*values, *_gaps(given, part, division, own), _verdict(given, part, division, own, n_family)]
+        gaps = _gaps(given, part, division, own)
+        unknown = [str(row["metric"]).replace("_", " ") for row in gaps if row["method"] == "none"]
+        rows += [*values, *gaps, _verdict(given, part, division, own, n_family, unknown)]
         curves += _forest(part, values)
     if too_few:
         why = f"fewer than two groups of at least {given.settings.minimum_n}: {', '.join(too_few)}"
@@ -253,7 +255,7 @@ def _gap_row(given: AuditInput, part: Part, division: Division, name: str, tests
     said["reference"] = "; ".join(filter(None, (REFERENCES.get(name, ""), TESTING if known else "")))
     said["n_events"] = part.column.n_events if isinstance(part.column, ScoreColumn) else 0
     if not low:
-        said["verdict"], method = "not_possible", "none"
+        method = "none"
     return evidence_row(given, CHECK, name, interval, **(said | {"method": method}))
 
 
@@ -267,8 +269,10 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _verdict(given: AuditInput, part: Part, division: Division, tests: Sequence[Tested], n_family: int) -> Row:
-    """A finding if any test of this division holds after adjustment over the family."""
+def _verdict(
+    given: AuditInput, part: Part, division: Division, tests: Sequence[Tested], n_family: int, unknown: Sequence[str]
+) -> Row:
+    """A finding if any test of this division holds after adjustment over the family; what was not tested is named."""
     said: dict[str, Any] = {"statistic": "gap_test", "group": division.name, **part.said()}
     said["n_events"] = part.column.n_events if isinstance(part.column, ScoreColumn) else 0
     said |= {"n_subjects": part.column.n_subjects, "n_images": len(part.column.image)}
@@ -280,7 +284,8 @@ def _verdict(given: AuditInput, part: Part, division: Division, tests: Sequence[
     finding = worst.p_adjusted < 1 - given.settings.level
     n_metrics = len({test.metric for test in tests})
     method = f"{METHOD}; smallest p of {n_metrics} metrics, adjusted jointly over {n_family} tests (step-down)"
-    reason = _in_words(part, worst) if finding else "no difference beyond chance"
+    left_out = f"; not compared, too few: {', '.join(unknown)}" if unknown else ""
+    reason = _in_words(part, worst) if finding else f"no difference beyond chance{left_out}"
     said |= {"verdict": "finding" if finding else "clear", "reason": reason, "method": method, "reference": TESTING}
     said |= {"p": worst.p, "p_adjusted": worst.p_adjusted, "value": worst.inside - worst.rest}
     return evidence_row(given, CHECK, _gap_name(part, worst.metric), **said)

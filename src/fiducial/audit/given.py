@@ -54,8 +54,9 @@ class AuditInput:
 
     ``predictions`` may hold everything that was predicted; `tables.prepared` leaves in it the model's final, clean
     answers and puts the rest beside it: ``members`` (single folds, draws and views of an ensemble), ``readings`` (what
-    raters said), ``embeddings`` (rows of kind embedding: one per image and coordinate, named in ``item``), and
-    ``mitigated`` and ``mitigated_cases`` (condition ``mitigated``: a second model's final answers on the same images).
+    raters said), ``rated`` (rows of cases that compare raters' masks), ``embeddings`` (rows of kind embedding: one per
+    image and coordinate, named in ``item``), and ``mitigated`` and ``mitigated_cases`` (condition ``mitigated``: a
+    second model's final answers on the same images).
     ``attributes`` has one row per image: ``image``, ``subject``, optionally ``split``, and the attribute columns.
     ``leaks`` are the leaks that the cohort check found, None if nobody looked. ``openings`` counts how often the test
     part was opened, 0 if nobody counted. ``unmatched`` are ids of a table of attributes, None where there was none that
@@ -72,6 +73,7 @@ class AuditInput:
     source: str = ""
     members: pd.DataFrame | None = None
     readings: pd.DataFrame | None = None
+    rated: pd.DataFrame | None = None
     embeddings: pd.DataFrame | None = None
     mitigated: pd.DataFrame | None = None
     mitigated_cases: pd.DataFrame | None = None

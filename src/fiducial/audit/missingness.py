@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.audit.evidence import evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row, Unmatched
+from fiducial.audit.lacking import lacking
 from fiducial.audit.tables import audited_split, finding_scores
 from fiducial.study.groups import MISSING, attribute_text
 
@@ -25,6 +26,8 @@ TOLERATED = 0.05
 
 def check_missingness(given: AuditInput) -> CheckResult:
     """Share of what is missing in the audited part, by kind."""
+    if not len(given.predictions) and not len(given.cases):
+        return lacking(given, CHECK, "missing_prediction", "no model was audited: the tables hold raters only")
     rows: list[Row] = []
     scores = finding_scores(given.predictions)
     if len(scores):

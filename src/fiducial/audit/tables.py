@@ -36,16 +36,20 @@ def prepared(given: AuditInput) -> AuditInput:
     """
     everything = _ordered(validated(given.predictions, PREDICTIONS))
     beside = (everything["kind"] == "embedding") | (everything["item"] == PROBABILITY)
-    predictions = _final(everything[~beside], "predictions")
+    predictions = _final(everything[~beside])
     measured = validated(given.cases, CASES)
-    cases = _final(measured, "cases")
-    if not len(predictions) and not len(cases):
-        raise LabelError("no predictions to audit", legal="rows with condition 'clean', member '' and rater ''")
+    cases = _final(measured)
+    readings = _beside(everything, (everything["rater"] != "") & ~beside)
+    rated = _beside(measured, measured["rater"] != "")
+    rated = rated if len(rated) or given.rated is None else given.rated
+    if not any(map(len, (predictions, cases, readings, rated))):
+        raise LabelError("no predictions to audit", legal="rows with condition 'clean' and member ''")
     mitigated = _mitigated(everything[~beside & (everything["rater"] == "")], given.mitigated)
     for answers in (predictions, *([] if mitigated is None else [mitigated])):
         _check_probabilities(answers)
     _check_one_model(predictions, cases)
-    attributes = _attributes(given, predictions, cases)
+    spoken = (predictions, cases) if len(predictions) or len(cases) else (readings, rated)
+    attributes = _attributes(given, *spoken)
     if given.study is not None:
         _check_targets(given.study, predictions, cases)
         check_groups(given.study, attributes)
@@ -61,13 +65,21 @@ def prepared(given: AuditInput) -> AuditInput:
         cases=_sorted(cases, ["target", "item", "metric", "image", "fold"]),
         attributes=attributes,
         settings=settings,
-        source=given.source or f"tables sha256:{_digest(predictions, cases)[:16]}",
+        source=given.source or f"tables sha256:{_digest(*spoken)[:16]}",
         members=_beside(everything, (everything["member"] != "") & (everything["rater"] == "") & ~beside),
-        readings=_beside(everything, (everything["rater"] != "") & ~beside),
+        readings=readings,
+        rated=rated,
         embeddings=_beside(everything, (everything["kind"] == "embedding") & (everything["member"] == "")),
         mitigated=mitigated,
         mitigated_cases=_mitigated(measured, given.mitigated_cases),
     )
+
+
+def audited_table(given: AuditInput) -> pd.DataFrame:
+    """What says which part is audited: predictions, else cases; where no model answered, what raters said or drew."""
+    others = [frame for frame in (given.readings, given.rated) if frame is not None]
+    frames = [frame for frame in (given.predictions, given.cases, *others) if len(frame)]
+    return frames[0] if frames else given.predictions
 
 
 def audited_split(frame: pd.DataFrame) -> str:
@@ -121,11 +133,10 @@ def one_row_per_image(frame: pd.DataFrame, columns: list[str], *, where: str) ->
     return rows.reset_index(drop=True)
 
 
-def _final(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+def _final(frame: pd.DataFrame) -> pd.DataFrame:
     """Clean, final, reference-rated rows: stress tests, single folds and other raters have checks of their own."""
     keep = (frame["condition"] == "clean") & (frame["member"] == "")
-    if what == "predictions":
-        keep &= frame["rater"] == ""
+    keep &= frame["rater"] == ""
     return frame[keep].reset_index(drop=True)
 
 

@@ -213,6 +213,9 @@ def audit(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write; a run is audited in place.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="DIR", help="Reference masks, for a folder of masks.")] = None,
+    raters: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Beside --truth: a folder of masks for each rater in it.")
+    ] = None,
     study: Annotated[
         Path | None, typer.Option(metavar="STUDY.toml", help="Intended use and acceptance criteria.")
     ] = None,
@@ -241,6 +244,7 @@ def audit(
             source,
             out,
             truth=truth,
+            raters=raters,
             study=study,
             attributes=attributes,
             settings=settings,

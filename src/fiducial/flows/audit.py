@@ -72,6 +72,7 @@ def audit(  # noqa: PLR0913 - what a user may say of an audit
     out: str | Path | None = None,
     *,
     truth: str | Path | None = None,
+    raters: str | Path | None = None,
     study: str | Path | None = None,
     attributes: str | Path | None = None,
     settings: AuditSettings | None = None,
@@ -81,9 +82,11 @@ def audit(  # noqa: PLR0913 - what a user may say of an audit
     """Audit predictions and write ``evidence.json``, ``curves.parquet``, ``cases.parquet`` and pictures of cases.
 
     Args:
-        source: A run folder; or a table of predictions (CSV or Parquet); or, with ``truth``, a folder of masks.
+        source: A run folder; or a table of predictions (CSV or Parquet); or, with ``truth``, a folder of masks; or a
+            folder that holds a folder of masks for each rater, where no model is to be audited.
         out: Where to write; a run folder is audited in place unless another folder is named.
         truth: The folder of reference masks, for a folder of masks: files of one name belong together.
+        raters: With ``truth``: a folder that holds a folder of masks for each of two raters or more.
         study: A study file with intended use and acceptance criteria; a run brings its own.
         attributes: CSV of attributes by image or subject; its columns become groups.
         settings: Level, replicates, seed, minimum n and attributes; None for the defaults.
@@ -96,24 +99,35 @@ def audit(  # noqa: PLR0913 - what a user may say of an audit
     """
     from fiducial.audit.given import AuditSettings
     from fiducial.flows import doors
+    from fiducial.predict.raters import is_rater_folder
     from fiducial.records.runs import RECORD
 
     source, stated = Path(source), _stated(study)
     settings = settings or AuditSettings()
     folder = _out(source, out)
-    asked = doors.Asked(stated, None if attributes is None else Path(attributes), settings, workers, progress)
+    paths = [None if named is None else Path(named) for named in (attributes, raters)]
+    asked = doors.Asked(stated, paths[0], settings, workers, progress, raters=paths[1])
+    if raters is not None and truth is None:
+        raise InputRefused(
+            "raters without a folder of masks and its reference",
+            where=str(raters),
+            legal="MASKS --truth DIR --raters DIR; or the folder of raters alone, as what is audited",
+        )
     if truth is not None:
         opened = doors.from_masks(source, Path(truth), asked)
     elif (source / RECORD).is_file():
         opened = doors.from_run(source, asked)
     elif source.suffix.lower() in (".csv", ".parquet"):
         opened = doors.from_table(source, asked)
+    elif is_rater_folder(source):
+        opened = doors.from_raters(source, asked)
     else:
         what = "a folder without run.json" if source.is_dir() else "no run and no table"
         raise InputRefused(
             f"nothing to audit: {what if source.exists() else 'no such file or folder'}",
             where=str(source),
-            legal="a run folder, a table of predictions (.csv, .parquet), or a folder of masks with --truth DIR",
+            legal="a run folder, a table of predictions (.csv, .parquet), a folder of masks with --truth DIR, or a "
+            "folder that holds a folder of masks for each rater",
             action="for a folder of masks, name the reference masks with --truth",
         )
     return _carry_out(opened, source, folder, progress)
@@ -136,7 +150,7 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
     _make_room(out, source)
     write_evidence(result.evidence, out / "evidence.json")
     write_table(result.curves, out / "curves.parquet", CURVES)
-    write_table(given.cases, out / "cases.parquet", CASES)
+    write_table(_measured(given), out / "cases.parquet", CASES)
     write_table(_kept(given), out / "audited.parquet", PREDICTIONS)
     write_checklists(checklists(result.evidence, checklist_facts(source, given)), out / "checklists.json")
     names = ["evidence.json", "checklists.json", "curves.parquet", "cases.parquet", "audited.parquet"]
@@ -160,6 +174,15 @@ def _carry_out(opened: Opened, source: Path, out: Path, progress: Progress) -> A
         facts["run_folder"] = os.path.relpath(source.resolve(), out.resolve())
     seal(out, *names, **facts)
     return _audited(result.evidence, out, given)
+
+
+def _measured(given: AuditInput) -> pd.DataFrame:
+    """The model's cases, and those of raters' masks, which name a rater."""
+    import pandas as pd
+
+    if given.rated is None or not len(given.rated):
+        return given.cases
+    return pd.concat([given.cases, given.rated], ignore_index=True)
 
 
 def _kept(given: AuditInput) -> pd.DataFrame:
@@ -200,13 +223,15 @@ def _make_room(out: Path, source: Path) -> None:
 
 def _audited(evidence: Any, out: Path, given: AuditInput) -> Audited:
     """The findings of an evidence table, for a person in a hurry."""
+    from fiducial.audit.tables import audited_table
+
     rows = evidence.to_dict("records")
     fields = list(Criterion.__dataclass_fields__)
     criteria = [Criterion(**{name: row[name] for name in fields}) for row in rows if row["check"] == "acceptance"]
     order = {"fail": 0, "inconclusive": 1, "not_assessed": 2, "pass": 3}
     criteria.sort(key=lambda c: order.get(c.verdict, 9))
     findings = [f"{row['check']}: {row['reason'] or row['metric']}" for row in rows if row["verdict"] == "finding"]
-    audited = given.predictions if len(given.predictions) else given.cases
+    audited = audited_table(given)
     parts = set(audited["split"])
     tested = audited[audited["split"] == "test"] if "test" in parts else audited
     return Audited(

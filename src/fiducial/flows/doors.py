@@ -14,6 +14,8 @@ from fiducial.flows.pictures import Files, drawer
 from fiducial.records.progress import Progress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fiducial.audit.given import AuditInput, AuditSettings
     from fiducial.study import Study
 
@@ -39,6 +41,7 @@ class Asked:
     settings: AuditSettings
     workers: int
     progress: Progress
+    raters: Path | None = None
 
     def workers_for(self, n_cases: int) -> int:
         """The processes that were asked for; for a few cases one, as starting others takes longer than the work."""
@@ -71,9 +74,11 @@ def from_run(run: Path, asked: Asked) -> Opened:
     import pandas as pd
 
     from fiducial.audit.given import AuditInput
+    from fiducial.audit.tables import audited_split
     from fiducial.flows.openings import count_openings, record_opening
     from fiducial.predict.maps import measure_maps
     from fiducial.predict.measure import measure_masks
+    from fiducial.predict.raters import measure_raters, raters_of_cohort
     from fiducial.records.runs import verify
     from fiducial.records.tables import CASES, COHORT, PREDICTIONS, final_answers, read_table, table
     from fiducial.study import load_study
@@ -92,6 +97,8 @@ def from_run(run: Path, asked: Asked) -> Opened:
         maps = measure_maps(predictions, base=run, workers=workers, progress=asked.progress).cases
         cases = pd.concat([cases, maps], ignore_index=True) if len(maps) else cases
     folder = _cohort_folder(run, record)
+    drawn = raters_of_cohort(cohort, folder, set(final.loc[final["split"] == audited_split(final), "image"]))
+    rated = measure_raters(drawn, workers=asked.workers, progress=asked.progress).cases if len(drawn) else None
     fingerprint = str(record.get("fingerprint", ""))
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
     attributes, unmatched = joined(cohort_attributes(cohort, study), asked.attributes)
@@ -105,6 +112,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
         openings=count_openings(folder, fingerprint=fingerprint) + 1,
         source=f"predictions.parquet sha256:{record['files']['predictions.parquet'][:16]}",
         unmatched=unmatched,
+        rated=rated,
     )
 
     def opening() -> int:
@@ -116,7 +124,8 @@ def from_run(run: Path, asked: Asked) -> Opened:
 def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
     """Two folders of label maps; files of one name belong together, and no person is known unless told."""
     from fiducial.audit.given import AuditInput
-    from fiducial.predict.measure import MaskSettings, measure_masks, pair_mask_folders
+    from fiducial.predict.folders import pair_mask_folders
+    from fiducial.predict.measure import MaskSettings, measure_masks
     from fiducial.records.tables import PREDICTIONS, validated
 
     paired = pair_mask_folders(predictions, truth, workers=asked.workers, progress=asked.progress)
@@ -128,6 +137,7 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
     attributes, unmatched = joined(attributes, asked.attributes)
     subject = dict(zip(attributes["image"], attributes["subject"], strict=True))
     cases = measured.cases.assign(subject=measured.cases["image"].map(subject))
+    rated, said = _rated(rows, asked)
     rows = rows.assign(subject=rows["image"].map(subject))
     known = asked.settings.person_known and person_known(attributes)
     own = asked.settings.attributes or (asked.study.data.attributes if asked.study else ())
@@ -139,9 +149,62 @@ def from_masks(predictions: Path, truth: Path, asked: Asked) -> Opened:
         settings=replace(asked.settings, person_known=known, attributes=own or groupable(attributes)),
         source=f"{predictions.name} against {truth.name}, {rows['image'].nunique()} pairs",
         unmatched=unmatched,
+        rated=None if rated is None else rated.assign(subject=rated["image"].map(subject)),
     )
-    notes = (*paired.notes, *(f"not paired: {text}" for text in _short(paired.unmatched)))
+    notes = (*paired.notes, *said, *(f"not paired: {text}" for text in _short(paired.unmatched)))
     return Opened(given, pictures=drawer(given, rows, Path(), None), notes=notes)
+
+
+def from_raters(folder: Path, asked: Asked) -> Opened:
+    """Masks of several raters and no model: only how far they agree can be said."""
+    from fiducial.audit.given import AuditInput
+    from fiducial.predict.raters import measure_raters, rated_folders
+    from fiducial.records.tables import CASES, PREDICTIONS, table
+
+    found = rated_folders(folder)
+    measured = measure_raters(found.predictions, workers=asked.workers, progress=asked.progress)
+    attributes = found.predictions[["image", "subject", "split"]].drop_duplicates()
+    attributes, unmatched = joined(attributes, asked.attributes)
+    subject = dict(zip(attributes["image"], attributes["subject"], strict=True))
+    given = AuditInput(
+        predictions=table([], PREDICTIONS),
+        cases=table([], CASES),
+        attributes=attributes,
+        study=asked.study,
+        settings=replace(asked.settings, person_known=asked.settings.person_known and person_known(attributes)),
+        source=f"masks of {len(found.raters)} raters in {folder.name}",
+        unmatched=unmatched,
+        rated=measured.cases.assign(subject=measured.cases["image"].map(subject)),
+    )
+    return Opened(given, notes=found.notes)
+
+
+def _rated(rows: pd.DataFrame, asked: Asked) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    """The comparison of raters' folders that were named beside a model's masks; and notes.
+
+    Raises:
+        InputRefused: no image of the raters is among the masks.
+    """
+    from fiducial.errors import InputRefused
+    from fiducial.predict.raters import measure_raters, rated_folders
+
+    if asked.raters is None:
+        return None, ()
+    structures = dict(zip(rows["target"], rows["truth_label"], strict=True))
+    keys = zip(rows["image"], rows["target"], strict=True)
+    truth = dict(zip(keys, zip(rows["truth_payload"], rows["truth_label"], strict=True), strict=True))
+    found = rated_folders(asked.raters, structures=structures, truth=truth)
+    theirs, known = set(found.predictions["image"]), set(rows["image"])
+    if not theirs & known:
+        raise InputRefused(
+            f"no image of the raters is among the masks: {min(theirs)!r} against {min(known)!r}",
+            where=str(asked.raters),
+            legal="equal file names for equal images",
+        )
+    others = sorted(theirs - known)
+    notes = [f"rated, but not among the masks: {len(others)} images, such as {others[0]}"] if others else []
+    kept = found.predictions[found.predictions["image"].isin(known)]
+    return measure_raters(kept, workers=asked.workers, progress=asked.progress).cases, (*found.notes, *notes)
 
 
 def _cohort_folder(run: Path, record: dict[str, Any]) -> Path:

@@ -98,7 +98,7 @@ def report_input(folder: Path) -> ReportInput:
         history=pd.read_parquet(history) if history.is_file() else None,
         description=_description(folder),
         pictures=read_pictures(folder / "pictures"),
-        cases=read_table(folder / "cases.parquet", CASES),
+        cases=read_table(folder / "cases.parquet", CASES).query("rater == ''"),
         ingest=_ingest_rows(folder, record),
         leaks=audited.get("leaks"),
         openings=audited.get("openings") or None,

@@ -135,8 +135,9 @@ CASES = Schema(
         Column("unit"),
         Column("reason", meaning="why the value is missing"),
         Column("split", legal=_SPLIT),
+        Column("rater", meaning="whose mask was measured; empty for the model's (item: the other rater of a pair)"),
     ),
-    unique=("study", "model", "member", "fold", "condition", "image", "target", "item", "metric"),
+    unique=("study", "model", "member", "fold", "condition", "image", "target", "item", "metric", "rater"),
 )
 
 EVIDENCE = Schema(

@@ -96,6 +96,8 @@ def _lead(own: Sequence[Row]) -> str:
         f"{wording.plural(n_found, 'difference', 'differences')} between groups beyond chance."
         if n_found
         else "No difference between groups beyond chance."
+        if any(row["verdict"] == "clear" for row in verdicts)
+        else "No groups could be compared."
     )
     return f"{start} Who is overlooked, who is called without reason, and whether the model follows what it should not."
 

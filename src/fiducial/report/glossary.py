@@ -138,7 +138,12 @@ TERMS: dict[str, tuple[str, str]] = {
     "excess_disagreement": (
         "Excess disagreement",
         "How much more often a rater differs from another one than those others differ among themselves, on the same "
-        "images. It does not say who is right.",
+        "images; of masks, how much lower its Dice with them is. It does not say who is right.",
+    ),
+    "consensus_dice": (
+        "Consensus of raters",
+        "The mask that explains best what all raters drew, if each has a sensitivity and a specificity of their own "
+        "(STAPLE). It is no truth: an error that all share is in it.",
     ),
     "equalised_odds": (
         "Equal opportunity, equalised odds, under-diagnosis",
@@ -198,6 +203,9 @@ _OWNERS = {
     "bias": "predicted_quality",
     "mae": "predicted_quality",
     "set_size": "coverage",
+    "staple_sensitivity": "consensus_dice",
+    "pairwise_dice": "dice",
+    "reference_dice": "dice",
     "excess_aurc": "aurc",
     "kept_error": "deferral_rate",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fiducial.report import wording
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOISE, AGREEMENT, DUPLICATES = "label_noise", "agreement", "duplicates"
-_TOGETHER = ("percent_agreement", "fleiss_kappa", "krippendorff_alpha")
-_PAIRED = ("cohen_kappa", "weighted_kappa")
+_TOGETHER = ("percent_agreement", "fleiss_kappa", "krippendorff_alpha", "pairwise_dice")
+_PAIRED = ("cohen_kappa", "weighted_kappa", "pairwise_dice")
+_READ = {"Sensitivity": "sensitivity", "Specificity": "specificity"}
+_DRAWN = {
+    "Dice with the consensus": "consensus_dice",
+    "Sensitivity to it": "staple_sensitivity",
+    "Dice with the reference": "reference_dice",
+}
 
 
 def section(given: ReportInput, found: Sequence[Row]) -> Section | None:
@@ -87,7 +93,7 @@ def _raters(curves: pd.DataFrame, own: Sequence[Row]) -> list[Block]:
     if not own:
         return []
     blocks: list[Block] = [Heading("Agreement of the raters")]
-    together = [row for row in own if row["metric"] in _TOGETHER]
+    together = [row for row in own if row["metric"] in _TOGETHER and row["statistic"] != "pair"]
     tables: list[Block] = [metric_table(together)] if together else []
     names = curve_targets(curves, "rater")
     for place, name in enumerate(names):
@@ -99,19 +105,23 @@ def _raters(curves: pd.DataFrame, own: Sequence[Row]) -> list[Block]:
         text = f"{title}. A reader above the curve does better than the model at the same rate of false alarms."
         blocks.append(Beside(Drawing(drawing.svg, text, title), tables if place == 0 else []))
     blocks += [] if names else tables
-    by_rater = _rater_table(own)
-    if by_rater is not None:
-        many = len(by_rater.rows) > 8
-        blocks.append(Fold(f"Each of {len(by_rater.rows)} raters", [by_rater]) if many else by_rater)
-    pairs = [row for row in own if row["metric"] in _PAIRED]
+    drawn = {str(row["target"]) for row in own if row["metric"] == "consensus_dice"}
+    for figures_of, of_masks in ((_READ, False), (_DRAWN, True)):
+        by_rater = _rater_table([row for row in own if (row["target"] in drawn) is of_masks], figures_of)
+        if by_rater is not None:
+            many = len(by_rater.rows) > 8
+            blocks.append(Fold(f"Each of {len(by_rater.rows)} raters", [by_rater]) if many else by_rater)
+    pairs = [row for row in own if row["metric"] in _PAIRED and row["statistic"] == "pair"]
     if pairs:
-        blocks.append(Fold("Kappa of each pair", [_pair_table(pairs)]))
+        kinds = " and ".join(dict.fromkeys("Dice" if row["metric"] == "pairwise_dice" else "kappa" for row in pairs))
+        blocks.append(Fold(f"{kinds[0].upper()}{kinds[1:]} of each pair", [_pair_table(pairs)]))
     return blocks
 
 
-def _rater_table(own: Sequence[Row]) -> Table | None:
-    """One line a rater: against the reference, and how much more unlike the others."""
+def _rater_table(own: Sequence[Row], figures_of: Mapping[str, str]) -> Table | None:
+    """One line a rater: against the reference or the consensus, and how much more unlike the others."""
     each = [row for row in own if row["statistic"] == "rater"]
+    shown = {label: name for label, name in figures_of.items() if any(row["metric"] == name for row in each)}
     names = list(dict.fromkeys((str(row["target"]), str(row["item"])) for row in each))
     if not names:
         return None
@@ -120,14 +130,13 @@ def _rater_table(own: Sequence[Row]) -> Table | None:
         mine = {str(row["metric"]): row for row in each if (row["target"], row["item"]) == (target, item)}
         excess = mine.get("excess_disagreement")
         adjusted = wording.tested(excess)[0] if excess is not None else wording.MISSING
-        cells = [_figure(mine.get(name)) for name in ("sensitivity", "specificity", "excess_disagreement")]
+        cells = [_figure(mine.get(name)) for name in (*shown.values(), "excess_disagreement")]
         n = max(mine.values(), key=lambda row: int(row["n_images"]))
         who = item.partition(": ")[2] or item
         lines.append([Cell(who, target), *cells, Cell(adjusted), Cell(wording.population(n))])
     columns = (
         Column("Rater"),
-        Column("Sensitivity", numeric=True),
-        Column("Specificity", numeric=True),
+        *(Column(label, numeric=True) for label in shown),
         Column("Excess disagreement", numeric=True),
         Column("Adjusted p", numeric=True),
         Column("n"),
