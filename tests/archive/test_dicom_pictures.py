@@ -414,6 +414,56 @@ def test_values_at_the_upper_end_of_their_word(tmp_path: Path, dicom_picture: Wr
     np.testing.assert_array_equal(decoded(path).image.array.ravel(), [1, 4095, 77])
 
 
+def test_what_a_header_may_leave_out(tmp_path: Path, dicom_picture: Write) -> None:
+    grey = dicom_picture(tmp_path / "a.dcm", ASYMMETRIC, PixelRepresentation=None, BitsStored=None, HighBit=None)
+    np.testing.assert_array_equal(decoded(grey).image.array[0, :, :, 0].T, ASYMMETRIC)
+    pixels = np.stack([ASYMMETRIC, ASYMMETRIC // 2, 255 - ASYMMETRIC], axis=-1)
+    colour = dicom_picture(tmp_path / "b.dcm", pixels, SC, PlanarConfiguration=None)
+    np.testing.assert_array_equal(decoded(colour).image.array[..., 0].transpose(2, 1, 0), pixels)
+
+
+def test_an_enhanced_angiogram_is_rescaled_and_windowed_by_its_groups(tmp_path: Path, dicom_picture: Write) -> None:
+    rescale = item(RescaleSlope=2, RescaleIntercept=10)
+    window = item(WindowCenter=100, WindowWidth=80)
+    group = item(PixelValueTransformationSequence=Sequence([rescale]), FrameVOILUTSequence=Sequence([window]))
+    film = np.stack([ASYMMETRIC, ASYMMETRIC // 2])
+    given = {"SharedFunctionalGroupsSequence": Sequence([group]), "FrameTime": 66.5}
+    made = decoded(dicom_picture(tmp_path / "a.dcm", film, "12.1.1", **given))
+    np.testing.assert_array_equal(made.image.array[0].transpose(2, 1, 0), film * 2.0 + 10)
+    assert (made.columns["window_center"], made.columns["window_width"]) == (100, 80)
+    other = item(PixelValueTransformationSequence=Sequence([item(RescaleSlope=3, RescaleIntercept=10)]))
+    mixed = dicom_picture(tmp_path / "b.dcm", film, "12.1.1", PerFrameFunctionalGroupsSequence=Sequence([group, other]))
+    with pytest.raises(UnreadableFile, match="frames-ambiguous: frames have different rescale values"):
+        decoded(mixed)
+
+
+def test_a_capture_that_highdicom_wrote(tmp_path: Path) -> None:
+    from highdicom.sc import SCImage
+
+    pixels = np.stack([ASYMMETRIC, ASYMMETRIC // 2, 255 - ASYMMETRIC], axis=-1)
+    capture = SCImage(
+        pixel_array=pixels,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        study_instance_uid="2.25.1",
+        series_instance_uid="2.25.2",
+        series_number=1,
+        sop_instance_uid="2.25.3",
+        instance_number=1,
+        manufacturer="Phantom Works",
+        patient_id="QX-7781-ZW",
+        patient_orientation=("L", "P"),
+        anatomical_orientation_type="BIPED",
+        pixel_spacing=(0.5, 0.25),
+    )
+    capture.save_as(tmp_path / "a.dcm")
+    made = decoded(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(made.image.array[..., 0].transpose(2, 1, 0), pixels)
+    assert made.image.geometry.spacing_mm == (0.25, 0.5, 1.0)
+    assert (made.columns["conversion"], made.columns["patient_orientation"]) == ("DI", "L/P")
+
+
 def test_overlays_in_unused_bits_are_cut(tmp_path: Path, dicom_picture: Write) -> None:
     pixels = np.array([[1, 4095, 77]], dtype=np.uint16)
     path = dicom_picture(tmp_path / "a.dcm", pixels | 0x8000, BitsStored=12, HighBit=11)
@@ -514,6 +564,12 @@ def test_dynamic_nuclear_frames_are_a_cine(tmp_path: Path, dicom_picture: Write)
     given = {"TimeSliceVector": [1, 2, 3, 4], "DetectorVector": [1, 1, 1, 1]}
     made = decoded(dicom_picture(tmp_path / "a.dcm", np.stack([ASYMMETRIC] * 4), NM, **given))
     assert (made.columns["frames"], made.image.geometry.spacing_mm) == ("time", (1.0, 1.0, 1.0))
+
+
+def test_ybr_of_16_bits(tmp_path: Path, dicom_picture: Write) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint16)
+    with pytest.raises(UnreadableFile, match="bit-depth: YBR of 16 bits"):
+        decoded(dicom_picture(tmp_path / "a.dcm", pixels, US, PhotometricInterpretation="YBR_FULL"))
 
 
 def test_missing_frames(tmp_path: Path, dicom_picture: Write) -> None:

@@ -44,6 +44,7 @@ PICTURES: dict[str, str] = {
     f"{_IMAGE}77.1.5.4": "OPT",
     f"{_IMAGE}77.1.5.5": "OP",
     f"{_IMAGE}77.1.5.6": "OP",
+    f"{_IMAGE}77.1.5.7": "OPT",
     f"{_IMAGE}77.1.7": "DMS",
     f"{_IMAGE}481.1": "RTIMAGE",
 }
@@ -84,7 +85,8 @@ REFUSED: dict[str, str] = {
 
 def picture_modality(sop_class: str, stated: str) -> str:
     """The Modality that a picture states, else that of its class; a capture of CT, MR or PET is no such image: OT."""
-    captured = sop_class.startswith(f"{_IMAGE}7") and stated in ("CT", "MR", "PT")
+    is_capture = sop_class == f"{_IMAGE}7" or sop_class.startswith(f"{_IMAGE}7.")
+    captured = is_capture and stated in ("CT", "MR", "PT")
     is_code = stated.isascii() and stated.isalnum() and stated.isupper() and len(stated) <= 16
     return "OT" if captured else stated if is_code else PICTURES[sop_class]
 

@@ -39,6 +39,7 @@ PIXEL_KEYWORDS = (
     "HighBit",
     "PixelRepresentation",
     "SamplesPerPixel",
+    "PlanarConfiguration",
     "PhotometricInterpretation",
     "PixelPaddingValue",
 )
@@ -131,9 +132,10 @@ def decode_picture(series: SeriesFiles) -> Decoded:
         UnreadableFile: a refusal by code.
     """
     distinct = _distinct(series.headers)
-    first, *others = (_decoded(replace(series, headers=(header,))) for header in distinct)
-    if any(not _alike(first.image, other.image) for other in others):
-        raise refuse("conflicting-copies", f"one SOPInstanceUID in {len(distinct)} files of different content")
+    first, others = _decoded(replace(series, headers=distinct[:1])), distinct[1:]
+    for header in others:
+        if not _alike(first.image, _decoded(replace(series, headers=(header,))).image):
+            raise refuse("conflicting-copies", f"one SOPInstanceUID in {len(distinct)} files of different content")
     n_copies = len(series.headers) - len(distinct)
     copies = [f"exact-copies: {n_copies} file(s) that repeat another byte for byte left out"] if n_copies else []
     copies += [f"same-pixels: {len(others)} file(s) of the same pixels in another encoding left out"] if others else []
@@ -149,8 +151,9 @@ def _decoded(series: SeriesFiles) -> Decoded:
     with _parsing():
         columns = _columns(opened)
         if layout.photometric in GREY:
-            convert = grey = grey_of(dataset, layout)
-            columns |= _display(dataset, grey)
+            described = cine.with_macros(dataset)
+            convert = grey = grey_of(described, layout)
+            columns |= _display(described, grey)
             if grey.inverted:
                 repairs = (f"monochrome1: larger was darker, inverted within {grey.low:g} to {grey.high:g}",)
         else:
@@ -234,7 +237,7 @@ def _stacked(layout: Layout, convert: Callable[[NDArray[Any]], NDArray[Any]]) ->
 
 def _display(dataset: Dataset, grey: Grey) -> dict[str, Any]:
     """How the picture is meant to be shown: in the image's own values."""
-    voi = voi_of(cine.with_macros(dataset), grey)
+    voi = voi_of(dataset, grey)
     center, width = window_of(voi, grey)
     padding = cine.number(dataset, "PixelPaddingValue")
     shown = np.nan if np.isnan(padding) else float(grey(np.array([[padding]], dtype=np.int64))[0, 0])

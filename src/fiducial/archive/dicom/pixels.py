@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "Number
 DEFLATED = "1.2.840.10008.1.2.1.99"
 GREY = ("MONOCHROME1", "MONOCHROME2")
 YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
+YBR_OF_BYTES = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422")
 COLOUR = ("RGB", "PALETTE COLOR", *YBR)
 
 
@@ -40,6 +41,7 @@ class Layout:
     bits_stored: int
     shift: int
     is_signed: bool
+    filled: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_native(self) -> bool:
@@ -71,6 +73,8 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
     rows, columns, bits, n_samples = (int(n or 0) for n in numbers.values())
     if bits not in (1, 8, 16, 32):
         raise refuse("bit-depth", f"{bits} bits allocated")
+    if bits != 8 and str(dataset.get("PhotometricInterpretation")).strip().upper() in YBR_OF_BYTES:
+        raise refuse("bit-depth", f"YBR of {bits} bits allocated, 8 expected")
     stored = min(_whole(dataset, "BitsStored") or bits, bits)
     high = _whole(dataset, "HighBit")
     photometric = _photometric(dataset, n_samples)
@@ -89,6 +93,15 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
         bits_stored=stored,
         shift=0 if high is None or bits == 1 else min(max(0, high + 1 - stored), bits - stored),
         is_signed=_whole(dataset, "PixelRepresentation") == 1,
+        filled={
+            option: value
+            for keyword, option, value in (
+                ("PixelRepresentation", "pixel_representation", 0),
+                ("BitsStored", "bits_stored", bits),
+                *([("PlanarConfiguration", "planar_configuration", 0)] if n_samples == 3 else []),
+            )
+            if _whole(dataset, keyword) is None
+        },
     )
 
 
@@ -127,9 +140,10 @@ def frames(layout: Layout, *, raw: bool = False) -> Iterator[NDArray[Any]]:
 def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
     from pydicom.pixels.utils import iter_pixels
 
-    options: dict[str, Any] = {"raw": raw}
+    # What a header leaves out, the library asks for: it is given as it is taken here.
+    options: dict[str, Any] = {"raw": raw, **layout.filled}
     if layout.photometric == "YBR_PARTIAL_422":
-        options = {"raw": True, "photometric_interpretation": "YBR_FULL_422"}
+        options |= {"raw": True, "photometric_interpretation": "YBR_FULL_422"}
     if layout.shift and layout.is_native:
         options["correct_unused_bits"] = False
     if not layout.is_native:
