@@ -499,5 +499,6 @@ def test_every_code_is_in_the_documentation(root: Path) -> None:
     assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", page.partition("## Reasons")[2])) == {
         *REFUSALS,
         "exact-copies",
+        "same-pixels",
         "resampled",
     }
