@@ -252,6 +252,19 @@ def test_kept_characteristics_device_and_full_dates(tmp_path: Path) -> None:
     require_none(outside_pixels(tmp_path / "out.dcm"), tuple(s for s in SECRETS if s != STUDY))
 
 
+@pytest.mark.parametrize(
+    ("birth", "stated", "expected"),
+    [("19560317", "", "068Y"), ("19560512", "", "067Y"), ("19100101", "", "090Y"), ("19560317", "061Y", "061Y")],
+)
+def test_an_age_is_stated_before_the_birth_date_goes(birth: str, stated: str, expected: str, tmp_path: Path) -> None:
+    ds = plain()
+    ds.PatientBirthDate, ds.PatientAge = birth, stated
+    source = save(ds, tmp_path / "in.dcm")
+    for keep in (True, False):
+        deidentify_file(job(source, tmp_path / "out.dcm", Options(patient_characteristics=keep)))
+        assert pydicom.dcmread(tmp_path / "out.dcm").get("PatientAge", "") == (expected if keep else "")
+
+
 def test_dates_removed_are_dummies_only_where_the_profile_wants_a_value(tmp_path: Path) -> None:
     ds = plain()
     ds.SeriesDate, ds.AcquisitionDate, ds.CurveDate = STUDY, STUDY, STUDY

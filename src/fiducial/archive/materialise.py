@@ -196,11 +196,11 @@ def age_years(header: FileHeader) -> float:
     if match:
         years = int(match[1]) / {"Y": 1.0, "M": 12.0, "W": DAYS_A_YEAR / 7, "D": DAYS_A_YEAR}[match[2]]
     else:
-        years = _years_between(header.text("PatientBirthDate"), header.text("StudyDate"))
+        years = years_between(header.text("PatientBirthDate"), header.text("StudyDate"))
     return float(min(years, OLDEST_YEARS)) if years >= 0 else np.nan
 
 
-def _years_between(birth: str, study: str) -> float:
+def years_between(birth: str, study: str) -> float:
     """Whole years between two dates YYYYMMDD; NaN where one is malformed."""
     if not (re.fullmatch(r"\d{8}", birth) and re.fullmatch(r"\d{8}", study)):
         return float("nan")

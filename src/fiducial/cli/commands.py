@@ -10,6 +10,7 @@ import typer
 from fiducial import RESEARCH_USE, __version__
 from fiducial.cli import archives, evidence
 from fiducial.cli.bars import progress_shown
+from fiducial.cli.deidentify import deidentify
 from fiducial.cli.options import (
     REFUSED,
     AsJson,
@@ -299,7 +300,7 @@ def run(
     _gate(result.audited, require_pass)
 
 
-for command in (evidence.compare, evidence.keys, evidence.sign, evidence.verify):
+for command in (deidentify, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
     app.command()(command)
 
 

@@ -10,10 +10,12 @@ Each function takes paths, returns a frozen record of JSON-able values and print
 from __future__ import annotations
 
 from fiducial.archive import PacsAccess
+from fiducial.archive.deidentify import Options as DeidentifyOptions
 from fiducial.audit.given import AuditSettings
 from fiducial.flows.audit import Audited, audit
 from fiducial.flows.check import Checked, check
 from fiducial.flows.compare import Compared, compare
+from fiducial.flows.deidentify import Deidentification, deidentify
 from fiducial.flows.demo import Demo, demo
 from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
@@ -28,6 +30,8 @@ __all__ = [
     "Audited",
     "Checked",
     "Compared",
+    "Deidentification",
+    "DeidentifyOptions",
     "Demo",
     "Ingest",
     "Keys",
@@ -42,6 +46,7 @@ __all__ = [
     "check",
     "compare",
     "count_archive",
+    "deidentify",
     "demo",
     "ingest",
     "keys",

@@ -15,6 +15,7 @@ from fiducial.archive.deidentify.review import Review, overlay_in_pixels
 from fiducial.archive.deidentify.suv import to_suv
 from fiducial.archive.dicom.headers import PIXEL_TAGS, quiet_pydicom, read_dataset
 from fiducial.archive.dicom.write import file_head
+from fiducial.archive.materialise import years_between
 from fiducial.archive.pseudonym import Pseudonyms
 from fiducial.archive.refusal import refuse
 
@@ -77,6 +78,8 @@ def deidentify_file(job: FileJob) -> Cleaned:
             if job.factor is not None:
                 to_suv(dataset, job.factor)
             sop_class = str(dataset.get("SOPClassUID", ""))
+            if job.options.patient_characteristics:
+                _state_age(dataset)
             clean(dataset, about)
             _declare(dataset, job)
             body = encoded(dataset, syntax)
@@ -126,18 +129,26 @@ def _take_pixels(dataset: Dataset) -> tuple[Any, bytes] | None:
     value = element.value or b""
     del dataset[element.tag]
     if element.is_raw and element.length != 0xFFFFFFFF:
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        sizes = (int(dataset.get(k) or 0) for k in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"))
-        rows, columns, samples, bits = sizes
-        n_bits = rows * columns * samples * bits * frames
+        n_bits = int(dataset.get("NumberOfFrames") or 1)
+        for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"):
+            n_bits *= int(dataset.get(keyword) or 0)
         if str(dataset.get("PhotometricInterpretation", "")) == "YBR_FULL_422":
             n_bits = n_bits * 2 // 3
+        if not n_bits:
+            raise refuse("missing-tags", "Rows, Columns, SamplesPerPixel or BitsAllocated")
         n_bytes = (n_bits + 7) // 8
         if len(value) < n_bytes:
             raise refuse("truncated", f"{len(value):,} of {n_bytes:,} bytes of pixel data")
         if len(value) > n_bytes + n_bytes % 2:
             value = value[:n_bytes] + b"\0" * (n_bytes % 2)
     return element, value
+
+
+def _state_age(dataset: Dataset) -> None:
+    """PatientAge from the date of birth, which goes, where the header does not state it."""
+    years = years_between(str(dataset.get("PatientBirthDate") or ""), str(dataset.get("StudyDate") or ""))
+    if not dataset.get("PatientAge") and 0 <= years < 1000:
+        dataset.PatientAge = f"{int(years):03d}Y"
 
 
 def _declare(dataset: Dataset, job: FileJob) -> None:
@@ -194,10 +205,16 @@ def _blank(n_letters: int) -> bytes:
 def encoded(dataset: Dataset, syntax: str) -> bytes:
     """The dataset as its transfer syntax writes it, before any deflating."""
     from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
+    from pydicom.filewriter import correct_ambiguous_vr, write_dataset
 
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = syntax != BIG_ENDIAN, syntax == IMPLICIT
+    bare = [] if syntax == IMPLICIT else [tag for tag in dataset.keys() if dataset.get_item(tag).VR is None]  # noqa: SIM118
+    if bare:
+        # Written without VRs although its transfer syntax states them: they are looked up.
+        for tag in bare:
+            dataset[tag] = dataset[tag]
+        dataset = correct_ambiguous_vr(dataset, syntax != BIG_ENDIAN)
     write_dataset(buffer, dataset)
     return bytes(buffer.getvalue())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,8 +24,8 @@ class SeriesRow:
     """One series, or one file that belongs to none (``file``: its number in ``private/sources.json``).
 
     ``status``: ``accepted`` (every file written), ``partly`` (some), ``set aside`` (for review) or ``refused``.
-    ``reason`` starts with a stable code and a colon; ``action`` says what a person can do. ``actions`` counts what was
-    done, by action and attribute.
+    ``reason`` starts with a stable code and a colon; ``action`` says what a person can do. ``codes`` counts the files
+    that were ``set aside`` and ``refused``, by code; ``actions`` what was done, by action and attribute.
     """
 
     subject: str
@@ -43,10 +44,11 @@ class SeriesRow:
     reason: str = ""
     action: str = ""
     note: str = ""
+    codes: dict[str, dict[str, int]] = field(default_factory=dict)
     actions: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-TABLE = tuple(name for name in SeriesRow.__dataclass_fields__ if name != "actions")
+TABLE = tuple(name for name in SeriesRow.__dataclass_fields__ if name not in ("codes", "actions"))
 
 
 def write_report(rows: list[SeriesRow], out: Path, options: Options) -> tuple[Path, Path]:
@@ -60,7 +62,8 @@ def write_report(rows: list[SeriesRow], out: Path, options: Options) -> tuple[Pa
         "longitudinal_temporal_information": options.temporal,
         "burned_in_text": NOT_PROVEN,
         "total": total | {"n_subjects": len({row.subject for row in rows if row.n_written})},
-        "reasons": dict(sorted(Counter(row.reason.split(":")[0] for row in rows if row.reason).items())),
+        "set_aside": counted_reasons(rows, "set aside"),
+        "refused": counted_reasons(rows, "refused"),
         "series": [asdict(row) for row in rows],
     }
     write_json(out / f"{REPORT}.json", said)
@@ -78,3 +81,11 @@ def by_action(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
     for (attribute, action), n in sorted(counts.items()):
         found.setdefault(action, {})[attribute] = n
     return found
+
+
+def counted_reasons(rows: Iterable[SeriesRow], what: Literal["set aside", "refused"]) -> dict[str, int]:
+    """Files that were not written, by code."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(row.codes.get(what, {}))
+    return dict(sorted(counts.items()))

@@ -16,6 +16,7 @@ SET_ASIDE: dict[str, str] = {
     "burned-in-annotation": "remove the text from the pictures, say NO in BurnedInAnnotation, then give them again",
     "burned-in-unstated": LOOK,
     "screen-capture": LOOK,
+    "slide-label": "leave it, or black out the label; then say NO in BurnedInAnnotation and give it again",
     "structured-report": "give what you need of it as a labels table: its text is free text",
     "presentation-state": "nothing: display settings hold no voxels, and their text is free text",
     "encapsulated-document": "give what you need of it as a labels table: a document is not searched",
@@ -36,6 +37,7 @@ CLASSES: dict[str, str] = {
 }
 NEEDS_A_WORD = ("secondary-capture", "ultrasound", "digital X-ray")
 MODALITIES = ("US", "IVUS", "SC", "DX")
+LABELS = ("LABEL", "OVERVIEW")
 CAPTURES = ("SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SCREEN CAPTURE", "SCREENSHOT", "DOSE_INFO", "DOSE INFO")
 
 
@@ -59,13 +61,21 @@ def review(header: FileHeader) -> Review | None:
         return Review("burned-in-annotation", "BurnedInAnnotation is YES")
     if stated == "NO":
         return None
+    found = _shows_text(header, kind)
     said = f"BurnedInAnnotation is {'neither YES nor NO' if stated else 'absent'}"
+    return None if found is None else Review(found.code, f"{said}{found.found}")
+
+
+def _shows_text(header: FileHeader, kind: str) -> Review | None:
+    """What speaks for text in the pictures where the header does not say whether there is any."""
     modality = header.text("Modality").upper()
-    if kind in NEEDS_A_WORD or modality in MODALITIES:
-        return Review("burned-in-unstated", f"{said} in {kind or modality}")
     words = {word.upper() for word in header.words("ImageType")}
+    if kind in NEEDS_A_WORD or modality in MODALITIES:
+        return Review("burned-in-unstated", f" in {kind or modality}")
+    if modality == "SM" and words & set(LABELS):
+        return Review("slide-label", ", and ImageType says that it shows a slide's label")
     if words & set(CAPTURES):
-        return Review("screen-capture", f"{said}, and ImageType says that it is a capture of a screen")
+        return Review("screen-capture", ", and ImageType says that it is a capture of a screen")
     return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from fiducial.archive.deidentify.file import FileJob, NeedsReviewError, deidentify_file
@@ -16,6 +17,7 @@ from fiducial.archive.deidentify.plan import FILES_PER_CHUNK, SEND, Names, Plan,
 from fiducial.archive.deidentify.profile import Options
 from fiducial.archive.deidentify.report import SeriesRow, by_action, write_report
 from fiducial.archive.deidentify.review import SET_ASIDE
+from fiducial.archive.dicom.discover import RefusedFile
 from fiducial.archive.pseudonym import PRIVATE, private_folder, read_subjects, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.unpack import unpack_zip
@@ -47,6 +49,7 @@ class FileResult:
     n_bytes: int = 0
     counts: list[tuple[str, str, int]] = field(default_factory=list)
     uids: dict[str, str] = field(default_factory=dict, repr=False)
+    trace: str = field(default="", repr=False)
 
 
 def deidentify_dicom(
@@ -91,12 +94,7 @@ def deidentify_dicom(
         results = _cleaned(planned, out, root, workers=workers, progress=progress)
         numbers: dict[str, str] = {}
         rows = [_row(series, results, numbers, root) for series in planned.series]
-        rows += [
-            SeriesRow(
-                "", "", "", _number(item.path, numbers, root), "", "refused", 1, 0, 0, 1, 0, 0, 0, *_said(item.refusal)
-            )
-            for item in planned.refused
-        ]
+        rows += [_refused(item, _number(item.path, numbers, root)) for item in planned.refused]
         _write_private(planned, results, numbers, out, root)
     report, table = write_report(rows, out, options)
     return Deidentified(tuple(rows), out / SEND, report, table)
@@ -166,7 +164,7 @@ def _cleaned(planned: Plan, out: Path, root: Path, *, workers: int, progress: Pr
                 results[job.target] = FileResult(**redone.results[name][0])
         for failure in redone.failures:
             code = "worker-died" if failure.error == "WorkerDied" else "unexpected"
-            results[again[failure.key][0].target] = FileResult("refused", code, failure.error)
+            results[again[failure.key][0].target] = FileResult("refused", code, failure.error, trace=failure.trace)
     return results
 
 
@@ -186,7 +184,7 @@ def _clean_one(job: FileJob) -> FileResult:
     except OSError:
         raise
     except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
-        return FileResult("refused", "unexpected", type(error).__name__)
+        return FileResult("refused", "unexpected", type(error).__name__, trace="".join(format_exception(error)))
     return FileResult("written", "", "", made.n_bytes, [(*what, n) for what, n in made.counts.items()], made.uids)
 
 
@@ -204,55 +202,74 @@ def _size(path: Path) -> int:
 
 def _row(series: PlannedSeries, results: dict[Path, FileResult], numbers: dict[str, str], root: Path) -> SeriesRow:
     """The row of one series, and numbers for its files that were not written."""
-    states: Counter[str] = Counter()
     counts: Counter[tuple[str, str]] = Counter()
+    codes: dict[str, Counter[str]] = {"set aside": Counter(), "refused": Counter()}
     reasons: Counter[tuple[str, str]] = Counter()
-    n_bytes = 0
-    for job in series.jobs:
-        result = results.get(job.target)
-        if series.review is not None or result is None:
-            result = FileResult("set aside", *((series.review.code, series.review.found) if series.review else ()))
-        states[result.status] += 1
-        n_bytes += result.n_bytes
+    n_written = n_bytes = 0
+    for source, result in _results(series, results):
         counts.update({(attribute, action): n for attribute, action, n in result.counts})
-        if result.status != "written":
+        if result.status == "written":
+            n_written += 1
+            n_bytes += result.n_bytes
+        else:
+            codes[result.status][result.code] += 1
             reasons[result.code, result.found] += 1
-            _number(job.source, numbers, root)
-    for path in series.conflicts:
-        states["refused"] += 1
-        reasons["conflicting-copies", "one SOPInstanceUID stands for different contents"] += 1
-        _number(path, numbers, root)
+            _number(source, numbers, root)
+    n_set_aside, n_refused = (sum(count.values()) for count in codes.values())
+    status: Any = "accepted" if n_written else "set aside" if n_set_aside >= n_refused else "refused"
     return SeriesRow(
         subject=series.subject,
         study=series.study,
         series=series.series,
         file="",
         modality=series.modality,
-        status=_status(states),
-        n_files=sum(states.values()) + len(series.copies),
-        n_written=states["written"],
-        n_set_aside=states["set aside"],
-        n_refused=states["refused"],
+        status="partly" if n_written and reasons else status,
+        n_files=n_written + n_set_aside + n_refused + len(series.copies),
+        n_written=n_written,
+        n_set_aside=n_set_aside,
+        n_refused=n_refused,
         n_copies=len(series.copies),
-        n_said_no_text=series.n_said_no if series.review is None else 0,
+        n_said_no_text=series.n_said_no if n_written else 0,
         n_bytes=n_bytes,
-        reason="; ".join(
-            f"{code}: {found}" + (f" ({n} files)" if n > 1 else "") for (code, found), n in reasons.items()
-        ),
-        action="; ".join(dict.fromkeys(SET_ASIDE.get(code) or REFUSALS.get(code, "") for code, _ in reasons)),
-        note=series.note,
+        reason="; ".join(f"{code}: {found}" + f" ({n} files)" * (n > 1) for (code, found), n in reasons.items()),
+        action="; ".join(dict.fromkeys(SET_ASIDE.get(code) or REFUSALS[code] for code, _ in reasons)),
+        note=series.note if n_written else "",
+        codes={status: dict(count) for status, count in codes.items() if count},
         actions=by_action(counts),
     )
 
 
-def _status(states: Counter[str]) -> Any:
-    if not states["written"]:
-        return "set aside" if states["set aside"] >= states["refused"] else "refused"
-    return "partly" if states["set aside"] or states["refused"] else "accepted"
+def _results(series: PlannedSeries, results: dict[Path, FileResult]) -> Iterator[tuple[Path, FileResult]]:
+    """Each file of a series with what became of it."""
+    for job in series.jobs:
+        review = series.review
+        aside = None if review is None else FileResult("set aside", review.code, review.found)
+        yield job.source, aside or results[job.target]
+    for path in series.conflicts:
+        yield path, FileResult("refused", "conflicting-copies", "one SOPInstanceUID stands for different contents")
 
 
-def _said(refusal: UnreadableFile) -> tuple[str, str]:
-    return refusal.given, refusal.action
+def _refused(item: RefusedFile, number: str) -> SeriesRow:
+    """The row of a file that belongs to no series."""
+    code = item.refusal.given.partition(":")[0]
+    return SeriesRow(
+        "",
+        "",
+        "",
+        number,
+        "",
+        "refused",
+        n_files=1,
+        n_written=0,
+        n_set_aside=0,
+        n_refused=1,
+        n_copies=0,
+        n_said_no_text=0,
+        n_bytes=0,
+        reason=item.refusal.given,
+        action=item.refusal.action,
+        codes={"refused": {code: 1}},
+    )
 
 
 def _number(path: Path, numbers: dict[str, str], root: Path) -> str:
@@ -275,6 +292,8 @@ def _write_private(
                 uids.update(result.uids)
                 place = str(job.source.relative_to(root)) if job.source != root else job.source.name
                 written[str(job.target.relative_to(out))] = place
+    traces = {str(target.relative_to(out)): result.trace for target, result in results.items() if result.trace}
+    write_private(out, "failures.json", traces)
     write_private(out, "uids.json", uids)
     write_private(out, "subjects.json", read_subjects(out) | planned.subjects)
     write_private(out, "sources.json", {"written": written, "not_written": numbers})
