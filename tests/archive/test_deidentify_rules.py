@@ -16,7 +16,8 @@ from pydicom.sr.codedict import codes
 from pydicom.valuerep import VR
 
 from fiducial.archive.deidentify.clean import Subject, clean
-from fiducial.archive.deidentify.file import encoded, method
+from fiducial.archive.deidentify.elements import encoded
+from fiducial.archive.deidentify.file import method
 from fiducial.archive.deidentify.identity import Identity
 from fiducial.archive.deidentify.profile import (
     ALSO_DEVICES,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fiducial.archive.deidentify.elements import changed, put, texts_of
 from fiducial.archive.deidentify.identity import Identity
-from fiducial.archive.deidentify.profile import DATES, FREE_TEXT, SHORT_TEXT, Action, Rules, keyword_of
+from fiducial.archive.deidentify.profile import FREE_TEXT, SHORT_TEXT, Action, Rules, keyword_of
 from fiducial.archive.deidentify.values import LONGEST, age, dummy, moved
 from fiducial.archive.deidentify.vocabulary import cleaned
 from fiducial.archive.dicom.headers import PIXEL_TAGS
@@ -17,6 +18,7 @@ from fiducial.archive.pseudonym import Pseudonyms
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
 DEEPEST = 32
 NUMBERS = re.compile(rb"[0-9eE+\-. \\\0]*")
@@ -39,6 +41,7 @@ IDENTIFIERS = {
     "ResponsibleOrganization",
     "StationName",
 }
+PIXELS = frozenset(PIXEL_TAGS)
 WORDS = ("AE", *SHORT_TEXT, *FREE_TEXT)
 
 
@@ -55,7 +58,7 @@ class Subject:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     uids: dict[str, str] = field(default_factory=dict, repr=False)
     new_dates: set[str] = field(default_factory=set, repr=False)
-    kept: list[tuple[Dataset, int, str]] = field(default_factory=list, repr=False)
+    kept: list[tuple[Dataset, BaseTag, str]] = field(default_factory=list, repr=False)
 
     def uid(self, raw: str) -> str:
         """The new UID in place of ``raw``; a UID that the standard itself defines stays."""
@@ -79,30 +82,30 @@ def clean(dataset: Dataset, about: Subject) -> None:
     search = about.identity.search()
     for holder, tag, vr in about.kept:
         element = holder.get_item(tag)
-        if element is None:
+        if element is None or (element.is_raw and not search.may_be_in(element.value or b"")):
             continue
-        if element.is_raw and not search.may_be_in(element.value or b""):
-            continue
-        new = _each(holder[tag].value, lambda text, vr=vr: search.replaced(text, vr)[: LONGEST.get(vr)])
-        if new != holder[tag].value:
-            holder[tag].value = new
+        old = texts_of(holder, tag)
+        new = [search.replaced(text, vr)[: LONGEST.get(vr)] for text in old]
+        if new != old:
+            put(holder, tag, vr, new)
             _count(about, tag, "an identifier cut out")
 
 
 def _clean(dataset: Dataset, about: Subject, *, depth: int) -> None:
     for tag in list(dataset.keys()):
-        number = int(tag)
-        if number in PIXEL_TAGS and depth == 0:
+        if int(tag) in PIXELS:
+            if depth:
+                del dataset[tag]
             continue
-        raw = dataset.get_item(tag)
-        vr = _vr(dataset, tag, raw)
-        action = Action.REMOVE if number in PIXEL_TAGS or depth > DEEPEST else about.rules.of(number, vr)
+        vr = _vr(dataset, tag, dataset.get_item(tag))
+        action = Action.REMOVE if depth > DEEPEST else about.rules.of(tag, vr)
         if action is not Action.KEEP and action is not Action.SEARCH:
-            _learn(dataset, number, vr, about)
-        _apply(dataset, number, vr, action, about, depth)
+            _learn(dataset, tag, vr, about)
+            _count(about, tag, action.value)
+        _apply(dataset, tag, vr, action, about, depth)
 
 
-def _vr(dataset: Dataset, tag: Any, raw: DataElement | RawDataElement | None) -> str:
+def _vr(dataset: Dataset, tag: BaseTag, raw: DataElement | RawDataElement | None) -> str:
     """The VR of the value: the file's where it says one, else the dictionary's, else UN."""
     from pydicom.datadict import dictionary_VR
 
@@ -117,32 +120,28 @@ def _vr(dataset: Dataset, tag: Any, raw: DataElement | RawDataElement | None) ->
     return str(dataset[tag].VR) if stated == "UN" else str(known)
 
 
-def _apply(dataset: Dataset, tag: int, vr: str, action: Action, about: Subject, depth: int) -> None:
+def _apply(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Subject, depth: int) -> None:
     """Do one action; whatever cannot be done for a malformed value ends in its removal."""
-    if action is Action.SEARCH and vr not in WORDS:
-        if vr in ("DS", "IS") and not _is_number(dataset, tag):
-            action = Action.REMOVE
-        else:
-            return
-    if action is Action.KEEP:
-        return
-    if action is Action.SEARCH:
+    if action is Action.SEARCH and vr in WORDS:
         about.kept.append((dataset, tag, vr))
-        return
-    _count(about, tag, str(action))
-    if action is Action.REMOVE:
+    elif action is Action.SEARCH and vr in ("DS", "IS") and not _is_number(dataset, tag):
+        _count(about, tag, Action.REMOVE.value)
+        del dataset[tag]
+    elif action is Action.REMOVE:
         del dataset[tag]
     elif action is Action.ITEMS:
         _items(dataset, tag, about, depth)
+    elif action is Action.EMPTY and vr != "SQ":
+        put(dataset, tag, vr, [])
     elif action is Action.EMPTY:
-        dataset.add_new(tag, vr, [] if vr == "SQ" else None)
+        dataset.add_new(tag, vr, [])
     elif action is Action.DUMMY:
         _dummy(dataset, tag, vr, about)
-    else:
+    elif action is not Action.KEEP and action is not Action.SEARCH:
         _replace(dataset, tag, vr, action, about)
 
 
-def _items(dataset: Dataset, tag: int, about: Subject, depth: int) -> None:
+def _items(dataset: Dataset, tag: BaseTag, about: Subject, depth: int) -> None:
     element = dataset[tag]
     if element.VR != "SQ":
         del dataset[tag]
@@ -151,16 +150,19 @@ def _items(dataset: Dataset, tag: int, about: Subject, depth: int) -> None:
         _clean(item, about, depth=depth + 1)
 
 
-def _dummy(dataset: Dataset, tag: int, vr: str, about: Subject) -> None:
+def _dummy(dataset: Dataset, tag: BaseTag, vr: str, about: Subject) -> None:
     """A value that says nothing; of a sequence, its first item with nothing but such values."""
     from pydicom.dataset import Dataset as NewDataset
 
-    keyword = keyword_of(tag)
-    if keyword == "TrackingID":
-        dataset.add_new(tag, vr, about.names.of("tracking", str(dataset[tag].value)))
+    if keyword_of(tag) == "TrackingID":
+        put(dataset, tag, vr, [about.names.of("tracking", "\\".join(texts_of(dataset, tag)))])
         return
     if vr != "SQ":
-        dataset.add_new(tag, vr, dummy(vr))
+        value = dummy(vr)
+        if isinstance(value, str):
+            put(dataset, tag, vr, [value])
+        else:
+            dataset.add_new(tag, vr, value)
         return
     first = next(iter(dataset[tag].value or ()), None)
     item = NewDataset()
@@ -170,74 +172,55 @@ def _dummy(dataset: Dataset, tag: int, vr: str, about: Subject) -> None:
     dataset.add_new(tag, vr, [item])
 
 
-def _replace(dataset: Dataset, tag: int, vr: str, action: Action, about: Subject) -> None:
+def _replace(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Subject) -> None:
     """A value made from the old one; an empty one stays empty."""
-    old = dataset[tag].value
     if action is Action.SUBJECT:
         same = vr == "PN" or keyword_of(tag) == "ClinicalTrialSubjectID"
-        new: Any = about.subject if same else about.names.subject(str(old)) if old else None
+        old = "\\".join(texts_of(dataset, tag))
+        new = [about.subject if same else about.names.subject(old) if old else ""]
     elif action is Action.SITE:
-        new = about.site if old else None
+        new = [about.site if texts_of(dataset, tag) else ""]
     elif action is Action.UID:
-        new = _each(old, about.uid)
+        new = changed(dataset, tag, about.uid)
     elif action is Action.AGE:
-        new = _each(old, age)
+        new = changed(dataset, tag, age)
     elif action is Action.CLEAN:
-        new = _each(old, cleaned)
+        new = changed(dataset, tag, cleaned)
         about.kept.append((dataset, tag, vr))
     else:
-        new = _each(old, lambda text: moved(vr, text, about.days))
-        about.new_dates.update(str(one)[:8] for one in _texts(new))
-    dataset.add_new(tag, vr, new or None)
+        new = changed(dataset, tag, lambda text: moved(vr, text, about.days))
+        about.new_dates.update(text[:8] for text in new)
+    put(dataset, tag, vr, new)
 
 
-def _each(value: Any, change: Any) -> Any:
-    """A text value after ``change``, one by one where there are several; those that become empty stay empty."""
-    texts = [change(text) for text in _texts(value)]
-    return texts[0] if len(texts) == 1 else texts if any(texts) else None
-
-
-def _texts(value: Any) -> list[str]:
-    """A value as texts: pydicom gives one, or a list of several."""
-    if value is None or value == "":
-        return []
-    many = not isinstance(value, str) and hasattr(value, "__iter__") and not hasattr(value, "family_name")
-    return [str(one) for one in value] if many else [str(value)]
-
-
-def _is_number(dataset: Dataset, tag: int) -> bool:
+def _is_number(dataset: Dataset, tag: BaseTag) -> bool:
     """Whether a DS or IS holds nothing but numbers."""
     raw = dataset.get_item(tag)
     value = None if raw is None else raw.value
     if isinstance(value, bytes):
         return NUMBERS.fullmatch(value) is not None
-    return all(NUMBERS.fullmatch(text.encode("utf-8", "replace")) for text in _texts(value))
+    return all(NUMBERS.fullmatch(text.encode("utf-8", "replace")) for text in texts_of(dataset, tag))
 
 
-def _learn(dataset: Dataset, tag: int, vr: str, about: Subject) -> None:
+def _learn(dataset: Dataset, tag: BaseTag, vr: str, about: Subject) -> None:
     """Note what a value that goes says of the person, so that it is looked for in what stays."""
-    if vr == "PN" or vr in DATES or vr == "SQ" or keyword_of(tag) in IDENTIFIERS:
-        element = dataset[tag]
-        if vr == "SQ":
-            if about.rules.of(tag, vr) is not Action.ITEMS and element.VR == "SQ":
-                for item in element.value:
-                    _learn_item(item, about)
+    if vr == "SQ":
+        # What private sequences hold is not parsed.
+        if tag >> 16 & 1 or about.rules.of(tag, vr) is Action.ITEMS or dataset[tag].VR != "SQ":
             return
-        for text in _texts(element.value):
-            if vr == "PN":
-                about.identity.add_name(text)
-            elif vr in ("DA", "DT"):
-                about.identity.add_date(text)
-            elif vr != "TM":
-                about.identity.add_id(text)
+        for item in dataset[tag].value:
+            for inner in list(item.keys()):
+                _learn(item, inner, _vr(item, inner, item.get_item(inner)), about)
+        return
+    add = {"PN": about.identity.add_name, "DA": about.identity.add_date, "DT": about.identity.add_date}.get(vr)
+    if add is None and vr != "TM" and keyword_of(tag) in IDENTIFIERS:
+        add = about.identity.add_id
+    if add is not None:
+        for text in texts_of(dataset, tag):
+            add(text)
 
 
-def _learn_item(item: Dataset, about: Subject) -> None:
-    for tag in list(item.keys()):
-        _learn(item, int(tag), _vr(item, tag, item.get_item(tag)), about)
-
-
-def _count(about: Subject, tag: int, what: str) -> None:
+def _count(about: Subject, tag: BaseTag, what: str) -> None:
     """One action more for the report, under the attribute's keyword (a private or unknown tag is not told)."""
     group = tag >> 16
     if group % 2:

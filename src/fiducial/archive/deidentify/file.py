@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.archive.deidentify.clean import Subject, clean
+from fiducial.archive.deidentify.elements import BIG_ENDIAN, IMPLICIT, as_bytes, encoded
 from fiducial.archive.deidentify.identity import ENCODINGS
 from fiducial.archive.deidentify.profile import CODES, EDITION, Options, Rules
 from fiducial.archive.deidentify.review import Review, overlay_in_pixels
@@ -20,12 +21,10 @@ from fiducial.archive.pseudonym import Pseudonyms
 from fiducial.archive.refusal import refuse
 
 if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
+    from pydicom.dataelem import RawDataElement
     from pydicom.dataset import Dataset
 
-IMPLICIT = "1.2.840.10008.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def deidentify_file(job: FileJob) -> Cleaned:
             if job.options.patient_characteristics:
                 _state_age(dataset)
             clean(dataset, about)
-            _declare(dataset, job)
+            _declare(dataset, job, syntax)
             body = encoded(dataset, syntax)
         except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError) as error:
             raise refuse("unreadable", f"a value that cannot be parsed ({type(error).__name__})") from error
@@ -151,12 +150,12 @@ def _state_age(dataset: Dataset) -> None:
         dataset.PatientAge = f"{int(years):03d}Y"
 
 
-def _declare(dataset: Dataset, job: FileJob) -> None:
+def _declare(dataset: Dataset, job: FileJob, syntax: str) -> None:
     """Say in the file what was done to it (PS3.15 E.1.1, PS3.3 C.7.1.1 and C.12.1)."""
     for keyword in ("PatientID", "PatientName"):
         setattr(dataset, keyword, job.subject)
-    for element in declared(job.options):
-        dataset.add(element)
+    for element in declared(job.options, syntax):
+        dataset[element.tag] = element
 
 
 def method(options: Options) -> list[str]:
@@ -171,7 +170,7 @@ def method(options: Options) -> list[str]:
 
 
 @cache
-def declared(options: Options) -> tuple[DataElement, ...]:
+def declared(options: Options, syntax: str) -> tuple[RawDataElement, ...]:
     """The elements that say what was done: made once in a process, as they are only written."""
     from pydicom.dataset import Dataset
 
@@ -185,7 +184,7 @@ def declared(options: Options) -> tuple[DataElement, ...]:
     said.DeidentificationMethod = method(options)
     said.DeidentificationMethodCodeSequence = items
     said.LongitudinalTemporalInformationModified = options.temporal
-    return tuple(said)
+    return tuple(as_bytes(element, syntax) for element in said)
 
 
 def _head(sop_class: str, sop_uid: str, syntax: str) -> bytes:
@@ -200,23 +199,6 @@ def _head_of(sop_class: str, n_letters: int, syntax: str) -> bytes:
 
 def _blank(n_letters: int) -> bytes:
     return b"2." + b"9" * (n_letters - 2)
-
-
-def encoded(dataset: Dataset, syntax: str) -> bytes:
-    """The dataset as its transfer syntax writes it, before any deflating."""
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import correct_ambiguous_vr, write_dataset
-
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = syntax != BIG_ENDIAN, syntax == IMPLICIT
-    bare = [] if syntax == IMPLICIT else [tag for tag in dataset.keys() if dataset.get_item(tag).VR is None]  # noqa: SIM118
-    if bare:
-        # Written without VRs although its transfer syntax states them: they are looked up.
-        for tag in bare:
-            dataset[tag] = dataset[tag]
-        dataset = correct_ambiguous_vr(dataset, syntax != BIG_ENDIAN)
-    write_dataset(buffer, dataset)
-    return bytes(buffer.getvalue())
 
 
 def _whole(body: bytes, pixels: tuple[Any, bytes] | None, syntax: str) -> bytes:

@@ -174,7 +174,7 @@ class Rules:
         """What is done to ``tag`` whose value has ``vr``: the one in the file, or the dictionary's where none is."""
         answer = self._known.get((tag, vr))
         if answer is None:
-            answer = self._known[tag, vr] = self._answer(tag, vr)
+            answer = self._known[tag, vr] = self._answer(int(tag), vr)
         return answer
 
     def _answer(self, tag: int, vr: str) -> Action:
