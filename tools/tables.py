@@ -72,6 +72,11 @@ def commands_page() -> str:
     return COMMANDS_LEAD + "".join(_command(name, command) for name, command in group.commands.items())
 
 
+def _shape(parameter: Any) -> str:
+    """What an option takes: a type, or the words of a choice."""
+    return "/".join(parameter.type.choices) if parameter.type.name == "choice" else TYPES[parameter.type.name]
+
+
 def _command(name: str, command: Any) -> str:
     lines = [f"\n## fiducial {name}\n", " ".join((command.help or "").split()) + "\n"]
     lines += ["| argument or option | default | meaning |", "|---|---|---|"]
@@ -80,7 +85,7 @@ def _command(name: str, command: Any) -> str:
             continue
         is_option = parameter.param_type_name == "option"
         written = ", ".join(parameter.opts) if is_option else (parameter.metavar or parameter.name.upper())
-        shown = "" if not is_option or parameter.is_flag else f" {parameter.metavar or TYPES[parameter.type.name]}"
+        shown = "" if not is_option or parameter.is_flag else f" {parameter.metavar or _shape(parameter)}"
         what = f"{written}{shown}".replace("|", "\\|")
         lines.append(f"| `{what}` | {_option_default(parameter, is_option)} | {parameter.help or ''} |")
     return "\n".join(lines) + "\n"
