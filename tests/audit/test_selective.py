@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fiducial.audit import AuditInput, AuditSettings, vendor_input
-from fiducial.audit.selective import LARGEST_RISK, check_selective
+from fiducial.audit.selective import check_selective
 from fiducial.audit.tables import prepared
 from fiducial.errors import TableError
 from fiducial.phantom.tables import draw_table
@@ -77,8 +77,8 @@ def test_the_rule_is_chosen_on_calibration_patients_and_judged_on_the_others() -
     rows = rows_of(vendor_input(frame, settings=FAST))
     deferred, error = one(rows, "deferral_rate"), one(rows, "kept_error")
     assert 0 < deferred["value"] < 0.5
-    assert error["value"] < LARGEST_RISK
-    assert (error["threshold"], error["direction"], deferred["split"]) == (LARGEST_RISK, "at_most", "test")
+    assert error["value"] < 0.05
+    assert (error["threshold"], error["direction"], deferred["split"]) == (0.05, "at_most", "test")
     lower = float(deferred["reason"].split()[3])
     test = frame[frame["split"] == "test"]
     confidence = np.maximum(test["value"], 1 - test["value"])
@@ -86,6 +86,24 @@ def test_the_rule_is_chosen_on_calibration_patients_and_judged_on_the_others() -
     changed = frame.copy()
     changed.loc[changed["split"] == "test", "truth"] = 1 - changed["truth"]
     assert one(rows_of(vendor_input(changed, settings=FAST)), "deferral_rate")["value"] == deferred["value"]
+
+
+def test_the_study_says_what_error_may_be_kept_and_the_settings_win(make_study: Callable[..., Study]) -> None:
+    """Half of the error that may be kept sends more cases to a person; the rule and its bound say which it was."""
+    frame = draw_table(3000, seed=0, auc=0.95)[NEEDED]
+    text = "[uncertainty]\nlargest_risk = 0.025\npoor_dice = 0.8\nalpha = 0.2"
+    strict = make_study(targets='"malignant"', data="", point=text)
+    rows = {
+        0.05: rows_of(vendor_input(frame, settings=FAST)),
+        0.025: rows_of(vendor_input(frame, settings=FAST, study=strict)),
+        0.1: rows_of(vendor_input(frame, settings=replace(FAST, largest_risk=0.1), study=strict)),
+    }
+    deferred = {risk: float(one(found, "deferral_rate")["value"]) for risk, found in rows.items()}
+    assert deferred[0.1] < deferred[0.05] < deferred[0.025]
+    assert {risk: one(found, "kept_error")["threshold"] for risk, found in rows.items()} == {r: r for r in rows}
+    assert "error of the kept cases below 2.5 %" in one(rows[0.025], "deferral_rate")["method"]
+    settings = prepared(vendor_input(frame, settings=FAST, study=strict)).settings
+    assert (settings.alpha, settings.largest_risk, settings.poor_dice) == (0.2, 0.025, 0.8)
 
 
 def test_a_model_that_may_keep_nothing_defers_everything() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fiducial.errors import InputRefused
 from fiducial.maths.classification import auc
-from fiducial.maths.delong import delong, delong_difference, midranks
+from fiducial.maths.delong import delong, delong_difference, midranks, perfect_area_bounds
 
 
 def from_counts(negative, positive):
@@ -138,6 +138,14 @@ def test_absent_and_single_subjects():
 )
 def test_number_of_independent_pairs(truth, subject, pairs):
     assert delong(truth, np.arange(len(truth)), subject=subject).n_pairs == pairs
+
+
+def test_bounds_of_a_perfect_area_by_hand():
+    """One pair in order says AUC >= 0.025 at 95 %, two sqrt(0.025); 0 is the mirror image of 1."""
+    assert perfect_area_bounds(1.0, 1, level=0.95) == pytest.approx((0.025, 1.0))
+    assert perfect_area_bounds(1.0, 2, level=0.95) == pytest.approx((0.025**0.5, 1.0))
+    assert perfect_area_bounds(0.0, 2, level=0.95) == pytest.approx((0.0, 1 - 0.025**0.5))
+    assert perfect_area_bounds(1.0, 0, level=0.95) == perfect_area_bounds(1.0, 1, level=0.95)
 
 
 def test_large_inputs_take_n_log_n():

@@ -21,7 +21,9 @@ class AuditSettings:
     ``attributes`` empty takes the study's. ``bands`` turn a number into an attribute (``age`` gives ``age_band``); the
     study's own bands come on top. ``minimum_n`` 0 takes the study's, else 10. ``person_known`` False means that
     ``subject`` is only a file's id: every image then counts as a person of its own, and every method says so.
-    ``alpha`` is the share of patients whose conformal set may miss the truth.
+    ``alpha`` is the share of patients whose conformal set may miss the truth, ``largest_risk`` the error that the cases
+    may have which a deferral rule keeps from a person, ``poor_dice`` the Dice below which a mask is wrong; 0 takes the
+    study's, else 0.1, 0.05 and 0.7.
     """
 
     level: float = 0.95
@@ -31,7 +33,9 @@ class AuditSettings:
     attributes: tuple[str, ...] = ()
     bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     person_known: bool = True
-    alpha: float = 0.1
+    alpha: float = 0.0
+    largest_risk: float = 0.0
+    poor_dice: float = 0.0
 
 
 @dataclass(frozen=True)

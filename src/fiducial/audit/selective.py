@@ -2,7 +2,8 @@
 
 What it measures: the risk-coverage curve with its area (AURC) and the excess over the best possible order, the AUROC
 with which confidence tells wrong answers from right ones, and a deferral rule: chosen on one half of the calibration
-part, judged on the audited part. The answer is a call, a class, or a mask with the Dice that the model predicts for it.
+part, judged on the audited part; the study states the error that kept cases may have. The answer is a call, a class, or
+a mask with the Dice that the model predicts for it.
 Why it matters: a model that is wrong where it is unsure can hand those cases to a reader; one that is wrong where it
 is sure cannot.
 What it cannot see: how well the reader does on the deferred cases, and errors of the reference, which look like errors
@@ -31,13 +32,8 @@ if TYPE_CHECKING:
     from fiducial.maths.intervals import Interval
 
 CHECK = "selective"
-LARGEST_RISK = 0.05
-"""The error that the kept cases may have; the rule defers as few cases as keep it below, by its upper bound."""
 IDLE = 0.6
 """Confidence that orders errors no better than this AUROC is of little use."""
-POOR_DICE = 0.7
-"""A mask is wrong below it: Zijdenbos et al., IEEE Transactions on Medical Imaging 13 (1994) 716-724, call agreement
-above it excellent."""
 AREA = f"Geifman, Uziel and El-Yaniv, ICLR 2019; {BOOTSTRAP}"
 RULE = "Geifman and El-Yaniv, NeurIPS 2017; Angelopoulos et al., Learn then test 2021; Clopper and Pearson 1934"
 _MOST_POINTS = 100
@@ -129,9 +125,10 @@ def _several(column: ArgmaxColumn) -> Answers:
 
 def _masks(given: AuditInput, split: str | None = None) -> list[Answers]:
     """Masks of a part whose Dice was predicted: that is their confidence, and nothing of it was fitted on a part."""
-    how = f"a mask is wrong below a Dice of {POOR_DICE:g}; ordered by the predicted Dice"
+    poor = given.settings.poor_dice
+    how = f"a mask is wrong below a Dice of {poor:g}; ordered by the predicted Dice"
     return [
-        Answers(own.target, own.split, own.real < POOR_DICE, own.predicted, own.subject, own.image, how)
+        Answers(own.target, own.split, own.real < poor, own.predicted, own.subject, own.image, how)
         for own in predicted_and_real(given, split)
         if len(own.real)
     ]
@@ -228,7 +225,7 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     from fiducial.maths.selective import choose_deferral
 
     settings, said = given.settings, {"target": answers.target, "split": answers.split}
-    wanted = f"error of the kept cases below {LARGEST_RISK:.0%}".replace("%", " %")
+    wanted = f"error of the kept cases below {100 * settings.largest_risk:.3g} %"
     if operating is None or not len(operating.wrong):
         why = f"the table has no calibration part to choose a rule on ({wanted})"
         none = {"verdict": "not_possible", "reason": why, "method": "none", "reference": RULE}
@@ -236,7 +233,7 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     rule = choose_deferral(
         operating.wrong,
         operating.confidence,
-        largest_risk=LARGEST_RISK,
+        largest_risk=settings.largest_risk,
         subject=operating.subject,
         level=settings.level,
     )
@@ -256,7 +253,7 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     text = {"method": f"{risk.method}; {how}", "reason": reason_text(risk), "reference": f"{RULE}; {WILSON}"}
     if not kept.any():
         text["reason"] = "no case is kept"
-    bound = {"threshold": LARGEST_RISK, "direction": "at_most", "n_events": int(answers.wrong[kept].sum())}
+    bound = {"threshold": settings.largest_risk, "direction": "at_most", "n_events": int(answers.wrong[kept].sum())}
     rows.append(evidence_row(given, CHECK, "kept_error", risk, **said, **text, **bound))
     return rows
 

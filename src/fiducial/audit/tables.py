@@ -11,7 +11,7 @@ import numpy as np
 from fiducial.audit.given import AuditInput
 from fiducial.errors import LabelError, TableError
 from fiducial.records.tables import CASES, PREDICTED_DICE, PREDICTIONS, PROBABILITY, UNCERTAINTY, validated
-from fiducial.study import check_groups, with_bands
+from fiducial.study import Uncertainty, check_groups, with_bands
 from fiducial.study.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ def prepared(given: AuditInput) -> AuditInput:
         _check_targets(given.study, predictions, cases)
         check_groups(given.study, attributes)
     data = given.study.data if given.study is not None else None
+    stated = given.study.uncertainty if given.study is not None else Uncertainty()
     settings = replace(
         given.settings,
         attributes=given.settings.attributes or (data.attributes if data else ()),
         minimum_n=given.settings.minimum_n or (data.minimum_n if data else MINIMUM_N),
+        **{name: getattr(given.settings, name) or value for name, value in stated.model_dump().items()},
     )
     return replace(
         given,

@@ -115,3 +115,18 @@ def _summarised(parts: Components) -> DeLong:
     apart = first**2 / (a - 1) + second**2 / (b - 1)
     freedom = (first + second) ** 2 / apart if apart > 0 else float("nan")
     return DeLong(area, max(0.0, first + second + both), freedom, a, b, n_pairs)
+
+
+def perfect_area_bounds(area: float, n_pairs: int, *, level: float) -> tuple[float, float]:
+    """Exact bounds of an area of 1 (or 0), which has no variance to estimate.
+
+    All of k disjoint pairs are in order, whose chance is at most AUC^k, so AUC < (alpha / 2)^(1 / k) is rejected; 0 by
+    symmetry. Sharp: a share 1 - AUC of outliers in the smaller class attains it.
+
+    Args:
+        area: 0 or 1.
+        n_pairs: k, such as `DeLong.n_pairs`; at least one.
+        level: confidence level.
+    """
+    exact = ((1 - level) / 2) ** (1 / max(1, n_pairs))
+    return (float(exact), 1.0) if area else (0.0, float(1 - exact))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
 from fiducial.maths.bootstrap import Bootstrap, Quantile, clustered_bootstrap
-from fiducial.maths.delong import DeLong, delong
+from fiducial.maths.delong import DeLong, delong, perfect_area_bounds
 from fiducial.maths.inputs import Floats, finite_values, require_level, subject_codes, summed
 
 REASONS = {
@@ -61,9 +61,7 @@ def auc_interval(
     so that the interval stays inside [0, 1] and holds for small classes. Where the variance is 0 or cannot be
     estimated, the number of independent pairs k (`DeLong.n_pairs`) bounds the area:
 
-    - AUC 1 means that all of k disjoint pairs are in order, whose chance is at most AUC^k, so AUC < (alpha/2)^(1/k)
-      is rejected by an exact test (sharp: a share 1 - AUC of outliers in the smaller class attains it); AUC 0 by
-      symmetry;
+    - AUC 1 and 0 have exact bounds (`perfect_area_bounds`);
     - else Var <= AUC (1 - AUC) / k gives Wilson's interval with n = k.
 
     Args:
@@ -104,11 +102,8 @@ def _area_bounds(found: DeLong, level: float) -> tuple[float, float, str]:
         centre = math.log(area / (1 - area))
         return _logistic(centre - spread), _logistic(centre + spread), ""
     reason = "few-subjects" if math.isnan(variance) else "zero-variance"
-    exact = ((1 - level) / 2) ** (1 / k)
-    if area == 1:
-        return exact, 1.0, reason
-    if area == 0:
-        return 0.0, 1 - exact, reason
+    if area in (0, 1):
+        return (*perfect_area_bounds(area, k, level=level), reason)
     return (*wilson(area, k, level=level), reason)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 
 from fiducial.errors import InputRefused
-from fiducial.maths.delong import delong
+from fiducial.maths.delong import delong, perfect_area_bounds
 from fiducial.maths.inputs import Bools, Floats, Integers, binary_truth, require_level, same_length, subject_codes
 from fiducial.maths.intervals import Interval, student_quantile
 
@@ -119,10 +119,9 @@ def stratified_auc(
         (found.degrees_of_freedom for _, found in parts if math.isfinite(found.degrees_of_freedom)), default=1
     )
     if variance <= 1e-18 and area in (0.0, 1.0):
-        # All of k independent pairs are in order: 0.5^k each way by chance, and see `intervals.auc_interval`.
+        # All of k independent pairs are in order: 0.5^k each way by chance.
         k = sum(max(1, found.n_pairs) for _, found in parts)
-        exact = ((1 - level) / 2) ** (1 / k)
-        low, high = (exact, 1.0) if area else (0.0, 1 - exact)
+        low, high = perfect_area_bounds(area, k, level=level)
         method = f"AUC within strata of the truth, exact bound on {k} independent pairs, cross-fitted by patient"
         return Interval(
             area, low, high, level, method, n_subjects, len(labels), "zero-variance", p=min(1.0, 2 * 0.5**k)

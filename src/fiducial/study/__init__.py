@@ -5,7 +5,7 @@ from __future__ import annotations
 from fiducial.study.against import check_against, check_groups
 from fiducial.study.groups import Group, band_of, group_text, parse_group, with_bands
 from fiducial.study.load import load_study, parse_study
-from fiducial.study.model import Criterion, Data, OperatingPoint, Purpose, Region, Study, Task, Train
+from fiducial.study.model import Criterion, Data, OperatingPoint, Purpose, Region, Study, Task, Train, Uncertainty
 from fiducial.study.vocabulary import METRICS, STATISTICS, Metric, nearest
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Study",
     "Task",
     "Train",
+    "Uncertainty",
     "band_of",
     "check_against",
     "check_groups",

@@ -152,6 +152,20 @@ class OperatingPoint(_Frozen):
         return self
 
 
+class Uncertainty(_Frozen):
+    """What the audit promises and asks of uncertainty, stated before it is measured.
+
+    ``alpha``: the share of patients whose conformal set may miss the truth, and the mean share of a structure that a
+    mask may miss. ``largest_risk``: the error that cases may have which no person sees. ``poor_dice``: a mask is wrong
+    below it (Zijdenbos et al., IEEE Transactions on Medical Imaging 13 (1994) 716-724, call agreement above 0.7
+    excellent).
+    """
+
+    alpha: float = Field(default=0.1, gt=0, lt=0.5)
+    largest_risk: float = Field(default=0.05, gt=0, lt=1)
+    poor_dice: float = Field(default=0.7, gt=0, lt=1)
+
+
 class Criterion(_Frozen):
     """One acceptance criterion: a metric's statistic, in a group, at least or at most a bound."""
 
@@ -225,6 +239,7 @@ class Study(_Frozen):
     train: Train = Train()
     predict: Predict = Predict()
     operating_point: OperatingPoint | None = None
+    uncertainty: Uncertainty = Uncertainty()
     accept: tuple[Criterion, ...] = ()
 
     _source: Path = PrivateAttr(default=Path())
