@@ -18,6 +18,7 @@ from fiducial.predict.prepare import prepare, prepare_labels
 from fiducial.records.files import atomic_path
 from fiducial.records.plan import Plan
 from fiducial.records.progress import Progress, silent
+from fiducial.train.fingerprint import evenly
 
 N_LOCATIONS = 2000
 DISK_IS_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), os.strerror(errno.EFBIG))
@@ -103,9 +104,9 @@ def _open(exam: Exam, plan: Plan, stem: Path) -> Cached:
 
 
 def _locations(labels: NDArray[np.uint8], value: int) -> NDArray[np.int64]:
-    """Evenly spread voxel coordinates of one class."""
+    """Evenly spread voxel coordinates of one class, from its first voxel to its last."""
     found = np.argwhere(labels == value)
-    return found[:: max(1, len(found) // N_LOCATIONS)][:N_LOCATIONS]
+    return found[evenly(len(found), N_LOCATIONS)]
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fiducial.errors import LabelError
 from fiducial.predict.contract import Look, look
@@ -85,8 +86,15 @@ def measure_traits(request: TraitsRequest) -> Traits:
 def _samples(array: np.ndarray, foreground: np.ndarray) -> tuple[float, ...]:
     """Evenly spaced intensities of the foreground, or of the whole image where there is none."""
     values = array[:, foreground].ravel() if foreground.any() else array.ravel()
-    step = max(1, len(values) // N_SAMPLES)
-    return tuple(values[::step][:N_SAMPLES].astype(float).tolist())
+    return tuple(values[evenly(len(values), N_SAMPLES)].astype(float).tolist())
+
+
+def evenly(n: int, limit: int) -> NDArray[np.int64]:
+    """At most ``limit`` positions below ``n``, spread over the whole of it; all of them where there are no more.
+
+    A stride would not do: of 3,999 voxels in reading order, every first one up to 2,000 is one half of a structure.
+    """
+    return np.arange(n) if n <= limit else np.arange(limit) * n // limit
 
 
 def _extent_mm(region: Any, geometry: Geometry) -> tuple[float, float, float]:
