@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from fiducial.predict.contract import Look
 from fiducial.study import Region
 from fiducial.train.fingerprint import Traits
-from fiducial.train.geometry import bfloat16_is_sound, classification_shape, segmentation_shape
+from fiducial.train.geometry import (
+    BYTES_PER_VOXEL,
+    PATCH_VOXELS,
+    _within,
+    bfloat16_is_sound,
+    classification_shape,
+    segmentation_shape,
+)
 
 
 def traits(shape, spacing, *, foreground=None, region=None, n=20):
@@ -57,6 +65,34 @@ def test_every_patch_can_be_halved_as_often_as_the_network_does(size, memory_gb)
     assert shape.patch[2] == 1 if flat else bfloat16_is_sound(3, shape.patch, shape.strides)
     more = segmentation_shape(traits(size, (1, 1, 1)), device="cpu", memory_gb=4 * memory_gb)
     assert math.prod(more.patch) * more.batch >= math.prod(shape.patch) * shape.batch
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing"),
+    [
+        ((512, 512, 100), (0.8, 0.8, 2.5)),
+        ((128, 128, 12), (1, 1, 6)),
+        ((300, 300, 3), (1, 1, 10)),
+        ((40, 300, 40), (1, 1, 1)),
+        ((160, 24, 160), (1, 4, 1)),
+        ((3000, 2000, 1), (0.1, 0.1, 1)),
+    ],
+)
+@pytest.mark.parametrize("memory_gb", [0.05, 4])
+def test_a_patch_keeps_to_its_limit_and_its_axes_are_alike(size, spacing, memory_gb):
+    shape = segmentation_shape(traits(size, spacing), device="cpu", memory_gb=memory_gb)
+    assert math.prod(shape.patch) <= PATCH_VOXELS["cpu"]
+    assert math.prod(shape.patch) * shape.batch * BYTES_PER_VOXEL * 32 <= memory_gb * 0.4e9 * 8
+    scale = np.array(spacing) / np.array(shape.spacing_mm)
+    cut = [(p, d) for p, d, n, s in zip(shape.patch, divisors(shape), size, scale, strict=True) if p < n * s]
+    assert max(p for p, _ in cut) - min(p for p, _ in cut) <= max(d for _, d in cut)
+
+
+def test_a_cut_of_the_longest_axes_by_hand():
+    assert _within((10, 4, 3), 1000) == (10, 4, 3)
+    assert _within((10, 4, 3), 60) == (5, 4, 3)
+    assert _within((10, 10, 3), 75) == (5, 5, 3)
+    assert _within((10, 10, 10), 27) == (3, 3, 3)
 
 
 def test_a_thick_axis_waits_for_the_others():

@@ -60,7 +60,7 @@ def segmentation_shape(traits: Sequence[Traits], *, device: str, memory_gb: floa
             f"({device}, {memory_gb:g} GB) would see less than 1/{PATCH_SHARE} of an image"
         )
     wanted = _around_structures(traits, spacing, size)
-    strides = _strides(wanted, spacing, first, flat=flat)
+    strides = _strides(_within(wanted, limit), spacing, first, flat=flat)
     patch = _fit_patch(wanted, strides, limit)
     batch = max(batch, min(MAX_BATCH, limit * batch // math.prod(patch)))
     reasons["patch"] = (
@@ -141,12 +141,21 @@ def _coarser(spacing: TripleMm, size: Triple, factor: float, *, flat: bool) -> t
     """The grid made coarser by ``factor`` per axis, the finest axes first so that voxels become more nearly cubes."""
     axes = 2 if flat else 3
     total = factor**axes
-    new = np.array(spacing)
+    new = np.array(spacing, dtype=float)
     while math.prod(new[:axes]) < math.prod(spacing[:axes]) * total:
         new[int(np.argmin(new[:axes]))] *= 1.02
     ratio = np.array(spacing) / new
     shape = [max(1, round(n * r)) for n, r in zip(size, ratio, strict=True)]
     return (float(new[0]), float(new[1]), float(new[2])), _triple_int(shape)
+
+
+def _within(size: Triple, limit: int) -> Triple:
+    """The size, its longest axes cut alike until it holds at most ``limit`` voxels."""
+    low, high = 1, max(size)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if math.prod(min(n, middle) for n in size) <= limit else (low, middle - 1)
+    return _triple_int([min(n, low) for n in size])
 
 
 def _first_stride(flat: bool) -> Triple:
