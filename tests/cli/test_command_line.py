@@ -186,6 +186,30 @@ def test_json_is_one_object_on_stdout_and_progress_is_on_stderr(vendor, capsys):
     assert f"audit: {len(CHECKS)}/{len(CHECKS)}" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["train", "--json"], "Missing argument"),
+        (["train", "study.toml", "--json"], "Missing option '--out'"),
+        (["audit", "a.csv", "--leval", "0.9", "--json"], "No such option"),
+        (["audit", "a.csv", "--level", "2", "--json"], "is not in the range"),
+        (["trian", "--json"], "No such command"),
+    ],
+)
+def test_json_of_a_misuse_is_one_object_too(argv, said, capsys):
+    assert run(argv) == 2
+    captured = capsys.readouterr()
+    error = json.loads(captured.out)["error"]
+    assert said in error["given"]
+    assert "--help" in error["action"]
+    assert said in captured.err
+
+
+def test_json_beside_help_is_help(capsys):
+    assert run(["train", "--help", "--json"]) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
 def test_json_of_a_refusal_is_one_object_too(capsys):
     assert run(["audit", "nothing.csv", "--out", "audit", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]

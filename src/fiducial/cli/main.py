@@ -9,8 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from fiducial.errors import FiducialError, InputRefused
+
+if TYPE_CHECKING:
+    from click import UsageError
 
 DONE, OUR_FAULT, REFUSED = 0, 1, 2
 
@@ -25,19 +29,23 @@ def run(argv: list[str]) -> int:
     # Threads of PyTorch that wait for each other sleep instead of spinning: on a machine that does anything else
     # besides, training is then up to three times faster, and no slower on an idle one. Read when OpenMP is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from click import UsageError
+
     from fiducial.cli.commands import app
 
     try:
-        app(argv, prog_name="fiducial")
+        code = app(argv, prog_name="fiducial", standalone_mode="--json" not in argv)
     except SystemExit as stop:  # Typer's own way out: --help, a misused option, an exit code, Ctrl-C
         return stop.code if isinstance(stop.code, int) else DONE
+    except UsageError as error:  # with --json Typer leaves it to us
+        return _misused(error, argv)
     except InputRefused as error:
         return _refused(error, argv)
     except OSError as error:
         return _operating_system(error, argv)
     except Exception as error:
         return _our_fault(error, argv)
-    return DONE
+    return code if isinstance(code, int) else DONE
 
 
 def say(text: str) -> None:
@@ -51,6 +59,16 @@ def _refused(error: InputRefused, argv: list[str]) -> int:
     _print_error(type(error).__name__, parts, argv)
     say(f"refused: {error}")
     _debug(error, argv)
+    return REFUSED
+
+
+def _misused(error: UsageError, argv: list[str]) -> int:
+    """A missing argument or an option that does not exist."""
+    command = error.ctx.command_path if error.ctx is not None else "fiducial"
+    action = f"see `{command} --help`"
+    parts = {"given": error.format_message(), "where": command, "legal": "", "action": action}
+    _print_error(type(error).__name__, parts, argv)
+    say(f"misused: {error.format_message()}\n  what to do: {action}")
     return REFUSED
 
 
