@@ -169,6 +169,18 @@ def test_a_folder_is_only_ever_one_studys_run(segmentation_run, source, tmp_path
         train_study(study_of(source), tmp_path)
 
 
+def test_a_run_is_not_resumed_under_another_seed_or_device(source, tmp_path):
+    out = train_study(study_of(source), tmp_path / "run").folder
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(RunMismatch, match="--seed 5, but the run was begun with seed 0") as refusal:
+        train_study(study_of(source), out, seed=5, resume=True)
+    assert "leave --seed out" in refusal.value.action
+    with pytest.raises(RunMismatch, match="--device cuda, but the run was begun with device cpu"):
+        train_study(study_of(source), out, device="cuda", resume=True)
+    assert train_study(study_of(source), out, seed=0, device="cpu", resume=True).n_steps > 0
+    assert (out / "model.safetensors").read_bytes() == before
+
+
 def test_ctrl_c_then_resume_follows_the_same_plan(source, tmp_path):
     def interrupt(title, done, total):
         if title == "training" and done == 10:

@@ -67,7 +67,8 @@ def train_study(
     Raises:
         LeakError: a patient or image stands in two splits (and the study does not say ``on_leak = "drop"``).
         LabelError: no labels, or one class only. StudyError: the cohort cannot serve the study.
-        RunMismatch: ``out`` holds another study's run, or a finished one.
+        RunMismatch: ``out`` holds another study's run, or a finished one; or a run that is resumed was begun with
+            another seed or device than is asked for.
     """
     started = time.monotonic()
     out = Path(out)
@@ -75,7 +76,7 @@ def train_study(
     cohort = load_cohort(folder)
     digest = cohort_digest(cohort)
     fingerprint = study.fingerprint(digest)
-    if _claim(out, fingerprint, resume=resume):
+    if _claim(out, fingerprint, resume=resume, seed=seed, device=device):
         return _finished(out)
     check_against(study, cohort)
     cohort, notes = frozen_split(study, cohort)
@@ -133,7 +134,7 @@ def train_study(
     return TrainedRun(out, len(first), len(aside_first), plan.n_steps, seconds, failures)
 
 
-def _claim(out: Path, fingerprint: str, *, resume: bool) -> bool:
+def _claim(out: Path, fingerprint: str, *, resume: bool, seed: int | None, device: str) -> bool:
     """Make sure that the folder is free, or holds this study's own run; True if that run is finished.
 
     Raises:
@@ -153,11 +154,31 @@ def _claim(out: Path, fingerprint: str, *, resume: bool) -> bool:
             what = "a finished run" if finished else "an unfinished run"
             action = "choose another --out, or remove the folder" if finished else "add --resume, or remove the folder"
             raise RunMismatch(f"this folder holds {what}", where=str(out), action=action)
+        _require_begun_alike(out, seed, device)
         return finished
     if out.exists() and any(out.iterdir()):
         raise RunMismatch("this folder is not empty and is no run", where=str(out), action="choose another --out")
     write_json(mark, {"fingerprint": fingerprint})
     return False
+
+
+def _require_begun_alike(out: Path, seed: int | None, device: str) -> None:
+    """Refuse to go on under another seed or device than the plan's: the result would not be what was asked for.
+
+    Raises:
+        RunMismatch: a seed or a device was named that is not the plan's.
+    """
+    if not (out / "plan.json").exists():
+        return
+    plan = Plan.model_validate(read_json(out / "plan.json"))
+    for what, named, own in (("seed", seed, plan.seed), ("device", device, plan.device)):
+        if named not in (None, "auto", own):
+            raise RunMismatch(
+                f"--{what} {named}, but the run was begun with {what} {own}",
+                where=str(out / "plan.json"),
+                legal=f"{what} {own}: a resumed run ends as it was begun",
+                action=f"leave --{what} out, or choose another --out for a run of its own",
+            )
 
 
 def _finished(out: Path) -> TrainedRun:
