@@ -210,3 +210,21 @@ def test_masks_say_how_many_the_mean_dice_needs(clean_masks: AuditInput) -> None
     rows = [one for one in check_sample_size(prepared(clean_masks)).evidence if one["statistic"] == "dice"]
     assert [one["target"] for one in rows] == ["anterior", "posterior"]
     assert all(math.isfinite(one["value"]) for one in rows)
+
+
+def test_cases_that_do_not_vary_say_nothing_about_how_many_are_needed(clean_masks: AuditInput) -> None:
+    empty = replace(clean_masks, cases=clean_masks.cases.assign(value=0.0))
+    assert not [one for one in check_sample_size(empty).evidence if one["statistic"] == "dice"]
+
+
+def test_a_new_hospital_has_no_dice_below_0() -> None:
+    cases, _, attributes = draw_cases(300, seed=0)
+    base = {"A": 0.02, "B": 0.3, "C": 0.9}
+    site = dict(zip(attributes["image"], attributes["site"], strict=True))
+    spread = np.random.default_rng(0).uniform(0, 0.05, len(cases))
+    value = np.add([base.get(str(site[image]), 0.5) for image in cases["image"]], spread)
+    rows = table(cases.assign(value=value).to_dict("records"), CASES)
+    found = check_sites(prepared(AuditInput(table([], PREDICTIONS), rows, attributes, settings=FAST)))
+    ahead = row(found, metric="dice", statistic="new_site")
+    assert ahead["low"] == 0.0
+    assert 0.9 < ahead["high"] <= 1.0

@@ -52,7 +52,7 @@ def test_calibration_begins_with_its_verdicts_and_shows_every_map(scores: str) -
     for name in ("No map", "Temperature", "Logistic", "Venn–Abers", "Isotonic"):
         assert name in cells(text)
     assert text.count("chosen") == 1
-    assert re.search(r"Chosen for malignant by cross-validation on \d+ patients of the calibration part", text)
+    assert re.search(r"Chosen for malignant by cross-validation on \d+\s+patients of the calibration part", text)
     assert re.search(r"test part, (temperature|logistic|Venn–Abers|isotonic)", text)  # after the chosen map, drawn
     assert "What the Brier score is made of" in text
 

@@ -88,11 +88,11 @@ def test_group_values_are_unescaped() -> None:
 
 
 def test_population(make_row: MakeRow) -> None:
-    assert wording.population(make_row("a", "auc", n_subjects=1, n_images=2)) == "1 patient, 2 images"
-    assert wording.population(make_row("a", "auc", n_subjects=5, n_images=5)) == "5 patients"
+    assert wording.population(make_row("a", "auc", n_subjects=1, n_images=2)) == "1\u00a0patient, 2\u00a0images"
+    assert wording.population(make_row("a", "auc", n_subjects=5, n_images=5)) == "5\u00a0patients"
     assert wording.population(make_row("a", "auc")) == "–"
     unknown = make_row("a", "dice", n_subjects=7, n_images=7, method="bootstrap; by image; persons unknown")
-    assert wording.population(unknown) == "7 images"
+    assert wording.population(unknown) == "7\u00a0images"
 
 
 def test_verdict_sentence() -> None:

@@ -95,6 +95,8 @@ def _of_dice(given: AuditInput, column: CaseColumn) -> list[Row]:
     if len(column.value) < max(2, given.settings.minimum_n):
         return []
     spread = float(column.value.std(ddof=1))
+    if spread == 0:
+        return []  # cases that do not vary say nothing about how many more are needed
     n = n_for_mean(spread, half_width=HALF_WIDTH_DICE, level=given.settings.level)
     text = (
         f"for an interval of ±{HALF_WIDTH_DICE:g} of the mean Dice, if cases vary as here "

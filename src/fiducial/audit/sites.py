@@ -33,6 +33,7 @@ CHECK = "sites"
 COLUMN = "site"
 SCORE_METRICS = ("auc", "calibration_in_the_large")
 TESTED = ("auc", "dice")
+SHARES = ("dice",)
 """Metrics that sites are judged by; calibration by site is judged by the check of calibration and shown here."""
 REFERENCE = (
     "Debray et al., Statistical Methods in Medical Research 2019; Hartung and Knapp, Statistics in Medicine 2001; "
@@ -85,7 +86,8 @@ def _of_metric(given: AuditInput, column: ScoreColumn | CaseColumn, metric: str,
     said |= {"reference": REFERENCE}
     own = {**said, "statistic": "heterogeneity", "group": COLUMN}
     if len(sites) < 2:
-        reason = why or f"fewer than two sites of at least {given.settings.minimum_n} (in the rarer class)"
+        where = " in the rarer class" if isinstance(column, ScoreColumn) else ""
+        reason = why or f"fewer than two sites of at least {given.settings.minimum_n} patients{where}"
         return CheckResult(rows), evidence_row(given, CHECK, metric, reason=reason, method="none", **own)
     pooled = _pooled(given, sites)
     rows += _pooled_rows(given, pooled, metric, said)
@@ -206,8 +208,12 @@ def _forest(column: ScoreColumn | CaseColumn, metric: str, rows: list[Row]) -> l
 
 
 def _shown(value: float, metric: str) -> float:
-    """Back from the scale of pooling."""
-    return 1 / (1 + math.exp(-value)) if metric == "auc" and math.isfinite(value) else value
+    """Back from the scale of pooling; a share that was pooled as it is ends at 0 and at 1."""
+    if not math.isfinite(value):
+        return value
+    if metric == "auc":
+        return 1 / (1 + math.exp(-value))
+    return min(1.0, max(0.0, value)) if metric in SHARES else value
 
 
 def _scale(metric: str) -> str:

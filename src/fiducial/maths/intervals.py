@@ -20,16 +20,16 @@ from fiducial.maths.inputs import Floats, finite_values, require_level, subject_
 
 REASONS = {
     "": "an ordinary interval",
-    "no-rows": "there is no row to compute it from; value and bounds are NaN",
-    "one-class": "one class is absent; value and bounds are NaN",
-    "one-subject": "one subject alone shows no spread between subjects; the bounds are NaN",
+    "no-rows": "there is no row to compute it from",
+    "one-class": "one class is absent",
+    "one-subject": "one subject alone shows no spread between subjects, so there is no interval",
     "few-subjects": "a class has one subject only; a bound that holds for every distribution replaces the variance",
     "few-patients": "fewer patients than it takes for such intervals to hold as often as they say",
     "zero-variance": "the estimated variance is 0; an exact or score bound on the number of subjects replaces it",
-    "equal-values": "all values are equal and have no known range; no bound can be given, so the bounds are NaN",
-    "no-fit": "the scores are all alike or separate the classes perfectly, so no slope fits; value and bounds are NaN",
-    "few-groups": "fewer than two groups have a value; value and bounds are NaN",
-    "few-replicates": "too many replicates drew nobody that the statistic can be computed on; the bounds are NaN",
+    "equal-values": "all values are equal and have no known range; no bound can be given",
+    "no-fit": "the scores are all alike or separate the classes perfectly, so no slope fits",
+    "few-groups": "fewer than two groups have a value",
+    "few-replicates": "too many replicates drew nobody that the statistic can be computed on, so there is no interval",
 }
 
 

@@ -59,6 +59,9 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section | None:
         blocks.append(beside)
     for left in tables.values():
         blocks += left
+    if needed and not own:
+        lead = "How many patients the next validation needs."
+        return Section("decisions", "Size of the next validation", [_needed_table(needed)], lead)
     if needed:
         blocks += [Heading("Patients that the next validation needs"), _needed_table(needed)]
     lead = "Whether acting on the model does more good than acting on everybody, or on nobody."
@@ -92,9 +95,10 @@ def _in_words(own: Sequence[Row], name: str) -> list[Block]:
     everyone = next((row for row in mine if row["statistic"] == "over_all"), None)
     if everyone is not None and not wording.is_missing(everyone["value"]):
         gain = 100 * float(everyone["value"])
-        text += (
-            f"; that is {wording.number(abs(gain), 1)} {'better' if gain >= 0 else 'worse'} than acting on everybody"
-        )
+        compared = "better" if gain >= 0 else "worse"
+        # At a high threshold acting on everybody costs more patients than there are, which nobody can picture.
+        by = f"{wording.number(abs(gain), 1)} {compared}" if abs(gain) <= 100 else f"far {compared}"
+        text += f"; that is {by} than acting on everybody"
     return [Text(f"{text}.")]
 
 
@@ -118,7 +122,7 @@ def _needed_table(needed: Sequence[Row]) -> Table:
         Column("Patients here", numeric=True),
         Column("What was assumed"),
     )
-    return Table(columns, lines, kind="needed")
+    return Table(columns, lines, kind="needed named")
 
 
 def sites_and_time(given: ReportInput, found: Sequence[Row]) -> Section | None:

@@ -92,6 +92,10 @@ def register(given: ReportInput) -> Section | None:
 def _lead(own: Sequence[Row]) -> str:
     verdicts = [row for row in rows.checks(own) if row["check"] in (FAIRNESS, SHORTCUT, LEVELLING)]
     n_found = sum(row["verdict"] == "finding" for row in verdicts)
+    if all(row["verdict"] == "not_possible" for row in verdicts):
+        return (
+            "Whether some patients are served worse than others. Nothing could be compared here, so nothing is known."
+        )
     start = (
         f"{wording.plural(n_found, 'difference', 'differences')} between groups beyond chance."
         if n_found

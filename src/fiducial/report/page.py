@@ -154,7 +154,7 @@ def identity(given: ReportInput, digest: str) -> list[tuple[str, str]]:
         ("Model digest", _short(run.get("model_sha256"))),
         ("Evidence digest", _short(digest)),
         ("Signature", provenance.signed_by(given).rstrip(".")),
-        ("Made", run.get("created")),
+        ("Made", wording.moment(str(run.get("created") or ""))),
         ("With", provenance.made_by()),
     ]
     return [(label, wording.anything(value)) for label, value in pairs if not wording.is_missing(value)]

@@ -45,7 +45,7 @@ def metric_table(found: Sequence[Row]) -> Table:
                 Cell(wording.population(row)),
             ]
         )
-    return Table(_METRIC_COLUMNS, lines, kind="metrics")
+    return Table(_METRIC_COLUMNS, lines, kind="metrics stack")
 
 
 def curve_rows(curves: pd.DataFrame, metric: str, target: str = "", *, condition: str = "clean") -> pd.DataFrame:

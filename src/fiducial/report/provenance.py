@@ -13,13 +13,26 @@ from fiducial.report.given import ReportInput
 from fiducial.report.glossary import used_terms
 from fiducial.report.rows import Row
 
-OWN_KEYS = ("plan", "contract", "versions", "files", "phantom")
+OWN_KEYS = ("plan", "contract", "versions", "files", "phantom", "notes", "set_aside", "created")
+RUN_WORDS = {
+    "fingerprint": "Study fingerprint",
+    "n_train": "Training cases",
+    "n_validation": "Validation cases",
+    "seconds": "Training time (s)",
+    "study_name": "Study",
+    "data_name": "Data",
+    "model_sha256": "Model digest (SHA-256)",
+}
+WIDE = 6
+"""A table of this many columns becomes a list of names and values where the page is narrow."""
 MISSINGNESS, LEAKAGE = ("missingness",), ("leakage", "leak", "leaks")
 
 
 def facts(values: Mapping[str, Any], title: str = "", *, mono: bool = False) -> Facts:
     """A mapping as pairs; nested mappings are written in one line."""
-    pairs = [(wording.plain(str(key)), wording.anything(value)) for key, value in values.items()]
+    pairs = [
+        (RUN_WORDS.get(str(key), wording.plain(str(key))), wording.anything(value)) for key, value in values.items()
+    ]
     return Facts(pairs, title, mono)
 
 
@@ -36,7 +49,8 @@ def records_table(records: Sequence[Any], caption: str = "") -> Table:
         stated = [text["attribute"] for text in texts]
         for text, name, before in zip(texts, stated, ["", *stated], strict=False):
             text["attribute"] = "" if name == before else wording.plain(name)
-    return Table(columns, [[Cell(text[name]) for name in names] for text in texts], caption)
+    kind = "named" if len(names) >= WIDE and "attribute" not in names else ""
+    return Table(columns, [[Cell(text[name]) for name in names] for text in texts], caption, kind)
 
 
 def _mapping(record: Any) -> Mapping[str, Any]:
@@ -75,9 +89,15 @@ def data(given: ReportInput, found: Sequence[Row]) -> Section:
             Text("No cohort: this audit was made from tables alone, so the images are not described here.", "missing")
         )
     for title, content in (given.description or {}).items():
+        if title == "parts":
+            content = _parts(content, person_known=n_subjects > 0)  # noqa: PLW2901
         blocks.extend(_described(wording.plain(str(title)), content))
     if given.ingest:
         blocks.append(_ingest(given.ingest))
+    aside = given.run.get("set_aside")
+    if aside:
+        noun = wording.plural(len(aside), "case was", "cases were")
+        blocks.append(Fold(f"{noun} set aside in training", [records_table(aside)]))
     return Section("data", "Data", blocks, "Which patients and images the figures rest on.")
 
 
@@ -92,6 +112,14 @@ def _described(title: str, content: Any) -> list[Block]:
             return []
         return [Heading(title), records_table(content)]
     return [Facts([(title, wording.anything(content))])]
+
+
+def _parts(content: Any, *, person_known: bool) -> list[dict[str, Any]]:
+    """The parts without a column that says nothing: patients where no person is known, what no part has any of."""
+    lines = [dict(_mapping(line)) for line in content]
+    empty = {name for line in lines for name in line if not any(one.get(name) for one in lines)}
+    hidden = empty | (set() if person_known else {"n_subjects"})
+    return [{name: value for name, value in line.items() if name not in hidden} for line in lines]
 
 
 def _ingest(ingest: Sequence[Any]) -> Fold:
@@ -129,8 +157,12 @@ def integrity(given: ReportInput, found: Sequence[Row]) -> Section:
 def _leaks(given: ReportInput, found: Sequence[Row]) -> list[Block]:
     checked = [row for row in rows.figures(found) if row["check"] in LEAKAGE]
     blocks: list[Block] = []
+    dropped = [str(note) for note in given.run.get("notes") or ()]
+    if dropped:
+        pairs = [Listing(dropped[1:])] if dropped[1:] else []
+        blocks += [Text(f"Before training: {dropped[0]}."), *([Fold("The leaking pairs", pairs)] if pairs else [])]
     if given.leaks is None and not checked:
-        return [Text("Not looked for: the parts of the data were not given.", "missing")]
+        return [*blocks, Text("Not looked for: the parts of the data were not given.", "missing")]
     if checked:
         blocks.append(_check_lines(checked))
     if given.leaks is not None:
@@ -184,14 +216,42 @@ def model_card(given: ReportInput, found: Sequence[Row]) -> Section:
     for key, value in run.items():
         if isinstance(value, Mapping) and value and key not in OWN_KEYS:
             blocks.append(facts(value, wording.plain(str(key))))
-    for key, title in (("contract", "Input contract: what the model accepts"), ("versions", "Environment")):
-        if isinstance(run.get(key), Mapping) and run[key]:
-            blocks.append(facts(run[key], title))
+    if isinstance(run.get("contract"), Mapping) and run["contract"]:
+        blocks += contract(run["contract"])
+    if isinstance(run.get("versions"), Mapping) and run["versions"]:
+        blocks.append(facts(run["versions"], "Environment"))
     if given.history is None and run.get("plan"):
         blocks.append(Fold("Plan", [facts(run["plan"])]))
     if run.get("files"):
         blocks.append(Fold("Digests (SHA-256) of the run's files", [facts(run["files"], mono=True)]))
     return Section("model-card", "Model card", blocks, "What the model is, what it is for, and what it is not for.")
+
+
+def contract(stated: Mapping[str, Any]) -> list[Block]:
+    """The input contract as ranges, one line for each input; a contract of another shape as it is."""
+    title = "Input contract: what the model accepts"
+    if not {"channels", "spacing_min_mm", "spacing_max_mm"} <= stated.keys():
+        return [facts(stated, title)]
+    spacing = [_between(*ends) for ends in zip(stated["spacing_min_mm"], stated["spacing_max_mm"], strict=True)]
+    lines = [
+        [
+            Cell(str(channel["modality"]) or "not stated"),
+            Cell(str(channel["unit"]) or "arbitrary"),
+            Cell(_between(*channel["p1"])),
+            Cell(_between(*channel["p99"])),
+        ]
+        for channel in stated["channels"]
+    ]
+    columns = (Column("Modality"), Column("Unit"), Column("1st percentile of voxels"), Column("99th percentile"))
+    alike = spacing[0] if len(set(spacing)) == 1 else f"{', '.join(spacing)} (smallest, middle, largest)"
+    pairs = [("Dimensions", str(stated["dimensions"])), ("Spacing (mm)", alike)]
+    if stated.get("region_mask"):
+        pairs.append(("Region", f"needs a mask of {stated['region_mask']}"))
+    return [Heading(title), Table(columns, lines), Facts(pairs)]
+
+
+def _between(low: Any, high: Any) -> str:
+    return f"{wording.anything(low)} to {wording.anything(high)}"
 
 
 def signed_by(given: ReportInput) -> str:

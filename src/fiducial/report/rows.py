@@ -130,8 +130,12 @@ def is_segmentation(rows: Sequence[Row]) -> bool:
 
 
 def is_score(rows: Sequence[Row]) -> bool:
-    """Whether the evidence is about scores."""
-    return any(row["metric"] in DISCRIMINATION or row["metric"] in OPERATING for row in rows)
+    """Whether the evidence is about scores; a check that was not possible speaks of none."""
+    return any(
+        row["metric"] in (*DISCRIMINATION, *OPERATING)
+        for row in rows
+        if row["verdict"] != "not_possible" or row["target"]
+    )
 
 
 def verdict_counts(rows: Sequence[Row]) -> dict[str, int]:

@@ -41,7 +41,15 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section | None:
         blocks.append(Fold(f"{more} by group", [Figures(drawings[n_shown:])]))
     gaps = rows.gaps(found)
     if gaps:
-        blocks += [Heading("Largest gap between groups"), _gap_table(gaps)]
+        known = [row for row in gaps if not wording.is_missing(row["value"])]
+        unknown = [row for row in gaps if wording.is_missing(row["value"])]
+        blocks.append(Heading("Largest gap between groups"))
+        blocks.append(
+            _gap_table(known) if known else Text("No attribute has two groups that are large enough.", "missing")
+        )
+        if unknown:
+            noun = wording.plural(len(unknown), "gap", "gaps")
+            blocks.append(Fold(f"{noun} without a value, each with its reason", [_gap_table(unknown)]))
     lead = "The same figures by group of patients. Small groups have wide intervals; they are shown, not hidden."
     if minimum_n:
         lead += f" Groups with fewer than {minimum_n} patients are hollow and grey and do not count for a gap."
@@ -88,4 +96,4 @@ def _gap_table(gaps: Sequence[Row]) -> Table:
         Column("p (adjusted)", numeric=True),
         Column("n"),
     )
-    return Table(columns, lines, kind="gaps")
+    return Table(columns, lines, kind="gaps named")

@@ -75,13 +75,18 @@ def section(given: ReportInput, found: Sequence[Row]) -> Section:
     checks = rows.checks(found)
     if checks:
         blocks.append(Heading("What the checks found"))
-        speaking = [row for row in checks if row["verdict"] != "clear"]
-        clear = [row for row in checks if row["verdict"] == "clear"]
-        if speaking:
-            blocks.append(_checks_table(speaking))
+        by_verdict = {name: [r for r in checks if r["verdict"] == name] for name in wording.CHECK_VERDICTS}
+        if by_verdict["finding"]:
+            blocks.append(_checks_table(by_verdict["finding"]))
+        else:
+            blocks.append(Text("Nothing: no check that could be made found a defect."))
+        clear, unknown = by_verdict["clear"], _together(by_verdict["not_possible"])
         if clear:
             noun = "check is" if len(clear) == 1 else "checks are"
             blocks.append(Fold(f"{len(clear)} {noun} clear", [_checks_table(clear)]))
+        if unknown:
+            noun = "check was" if len(unknown) == 1 else "checks were"
+            blocks.append(Fold(f"{len(unknown)} {noun} not possible, each with its reason", [_reasons_table(unknown)]))
     return Section("summary", "Summary and verdicts", blocks, lead=wording.verdict_sentence(rows.verdict_counts(found)))
 
 
@@ -98,7 +103,8 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
         digits = wording.digits_beside(compared, row["threshold"], base)
         interval = wording.interval_text(row, digits)
         part = f"{row['split']} part" if row["split"] else ""
-        notes = [part, f"n = {wording.population(row)}", str(row["reason"])]
+        n = wording.population(row)
+        notes = [part, "" if n == wording.MISSING else f"n = {n}", str(row["reason"])]
         lines.append(
             [
                 Cell(
@@ -124,7 +130,8 @@ def _criteria_table(criteria: Sequence[Row]) -> Table:
 def _checks_table(checks: Sequence[Row]) -> Table:
     lines = []
     for row in checks:
-        statistic = "" if row["statistic"] in ("value", "test", "gap_test") else str(row["statistic"])
+        statistic = str(row["statistic"])
+        statistic = "" if statistic == "value" or statistic.endswith("test") else statistic.replace("_", " ")
         group = "" if row["group"] == "all" else _group(str(row["group"]))
         parts = (wording.metric(str(row["metric"])).label, statistic, wording.target_text(row), group)
         reason = str(row["reason"]) or wording.metric(str(row["metric"])).label
@@ -145,6 +152,29 @@ def _checks_table(checks: Sequence[Row]) -> Table:
         Column("n", numeric=True),
     )
     return Table(columns, lines, kind="checks")
+
+
+def _together(unknown: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one check and one reason together: a reason is told once, whatever number of targets it holds for."""
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for row in unknown:
+        alike.setdefault((str(row["check"]), str(row["reason"])), []).append(row)
+    return list(alike.values())
+
+
+def _reasons_table(unknown: Sequence[Sequence[Row]]) -> Table:
+    lines = []
+    for same in unknown:
+        row = same[0]
+        targets = dict.fromkeys(wording.target_text(one) for one in same)
+        lines.append(
+            [
+                Cell(wording.VERDICT_WORDS["not_possible"], verdict="not_possible"),
+                Cell(wording.plain(str(row["check"])), ", ".join(filter(None, targets)), href=f"#e{row['id']}"),
+                Cell(wording.sentence(str(row["reason"]))),
+            ]
+        )
+    return Table((Column("Result"), Column("Check"), Column("Why not")), lines, kind="checks")
 
 
 def _group(group: str) -> str:

@@ -15,17 +15,6 @@ from fiducial.report.performance import curve_rows, metric_table
 from fiducial.report.rows import Row
 
 CONFORMAL, SELECTIVE = "conformal", "selective"
-ITEMS: dict[str, str] = {
-    "lac": "Label sets (LAC)",
-    "aps": "Label sets (APS)",
-    "raps": "Label sets (RAPS)",
-    "lac_all_images": "All images of a patient (LAC)",
-    "lac_by_class": "Own quantile by class (LAC)",
-    "lac_by_group": "Own quantile by group (LAC)",
-    "interval": "Interval of the volume",
-    "survival": "Lower bound of survival",
-    "mask_risk": "Threshold of the mask",
-}
 _OWN = ("lac_by_class", "lac_by_group")
 _PLAIN = ("lac", "interval", "survival")
 _CAPTION = (
@@ -62,7 +51,7 @@ def _verdicts(own: Sequence[Row]) -> Table:
         row = min(same, key=lambda one: 2.0 if wording.is_missing(one["p_adjusted"]) else float(one["p_adjusted"]))
         groups = [str(one["group"]).replace("_", " ") for one in same if one["group"] != "all"]
         about = [str(row["target"]), f"groups of {', '.join(groups)}" if groups else ""]
-        named = ITEMS.get(str(row["item"]), str(row["item"]) or "Coverage")
+        named = _named(str(row["item"])) or "Coverage"
         adjusted, _ = wording.tested(row)
         lines.append(
             [
@@ -119,6 +108,11 @@ def _lines(own: Sequence[Row]) -> list[CoverageLine]:
         n = _n(common or apart or mine[0])
         lines.append(CoverageLine(f"{_value(group, groups)} ({n})", common, apart))
     return lines
+
+
+def _named(item: str) -> str:
+    """A way of making sets, in words."""
+    return wording.sentence(wording.ITEMS[CONFORMAL].get(item, item))
 
 
 def _value(group: str, groups: Sequence[str]) -> str:
@@ -215,7 +209,7 @@ def _sizes(own: Sequence[Row]) -> Table | None:
         if first is None and size is None:
             continue
         shares = [by.get(("set_size", f"share_{name}")) for name in ("single", "several", "empty")]
-        named = ITEMS.get(item, item)
+        named = _named(item)
         note = "mean risk, at most " if first is not None and first["direction"] == "at_most" else ""
         note += wording.percent(first["threshold"]) if first is not None else ""
         lines.append(
@@ -248,6 +242,12 @@ def _selective(given: ReportInput, own: Sequence[Row]) -> list[Block]:
         mine = [row for row in own if row["target"] == target]
         curves = curve_rows(given.curves, "risk_coverage", target)
         if not len(curves):
+            continue
+        own_curve = curves[curves["series"] != "ideal"]
+        if not (own_curve["y"] > 0).any():
+            n = wording.count(own_curve["n"].max())
+            lead = f"{target}: no answer of {n} is wrong, so there is no error that an order could keep away."
+            blocks += [Text(text) for text in (lead, *_rule_in_words(mine))]
             continue
         title = f"Error of the kept cases, {target}"
         drawing = figures.risk_coverage(curves, prefix=f"risk{place}", title=title, **_rule_point(mine))

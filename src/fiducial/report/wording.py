@@ -286,9 +286,34 @@ def _value(text: str) -> str:
     return text.replace("%26", "&").replace("%25", "%").replace(">=", "≥\u2009").replace("-<", " to <")
 
 
+ITEMS: dict[str, dict[str, str]] = {
+    "conformal": {
+        "lac": "label sets (LAC)",
+        "aps": "label sets (APS)",
+        "raps": "label sets (RAPS)",
+        "lac_all_images": "all images of a patient (LAC)",
+        "lac_by_class": "own quantile by class (LAC)",
+        "lac_by_group": "own quantile by group (LAC)",
+        "interval": "interval of the volume",
+        "survival": "lower bound of survival",
+        "mask_risk": "threshold of the mask",
+    },
+    "out_of_distribution": {
+        "mahalanobis": "Mahalanobis distance",
+        "knn": "nearest neighbour",
+        "discriminant": "discriminant",
+        "energy": "energy",
+    },
+    "predicted_quality": {"pearson": "Pearson", "spearman": "Spearman"},
+}
+"""What a check calls its items, in words; the items of other checks are classes, instances or boxes."""
+
+
 def target_text(row: Mapping[str, Any]) -> str:
-    """Target and class of a row."""
-    return ": ".join(str(row[key]) for key in ("target", "item") if row.get(key))
+    """Target and class of a row, or what its check made of the target."""
+    target, item = str(row.get("target") or ""), str(row.get("item") or "")
+    item = ITEMS.get(str(row.get("check") or ""), {}).get(item, item)
+    return ": ".join(part for part in (target, item) if part)
 
 
 def statement(row: Mapping[str, Any]) -> str:
@@ -321,9 +346,9 @@ def population(row: Mapping[str, Any]) -> str:
         n_subjects, n_images = 0, n_images or n_subjects
     parts = []
     if n_subjects:
-        parts.append(f"{count(n_subjects)} {'patient' if n_subjects == 1 else 'patients'}")
+        parts.append(f"{count(n_subjects)}\u00a0{'patient' if n_subjects == 1 else 'patients'}")
     if n_images and n_images != n_subjects:
-        parts.append(f"{count(n_images)} {'image' if n_images == 1 else 'images'}")
+        parts.append(f"{count(n_images)}\u00a0{'image' if n_images == 1 else 'images'}")
     return ", ".join(parts) or MISSING
 
 
@@ -359,6 +384,7 @@ def plural(n: int, one: str, many: str) -> str:
 def sentence(text: str) -> str:
     """``text`` with a capital first letter; a metric's key becomes its label, and a group (``sex=F``) stays so."""
     first, space, rest = text.partition(" ")
+    text = re.sub(r"(?<![\w-])-(?=\d)", "\u2212", text)
     if first in METRICS:
         return f"{METRICS[first].label}{space}{rest}"
     if text.startswith("n = ") or "=" in first:

@@ -123,7 +123,7 @@ def reliability(curves: pd.DataFrame, histogram: pd.DataFrame | None, *, prefix:
         target: for title and caption.
     """
     with styled():
-        figure, (axes, below) = new_figure(4.55, rows=2, ratios=(4.2, 1.0))
+        figure, (axes, below) = new_figure(4.85, rows=2, ratios=(4.2, 1.0))
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)), label="perfect calibration")
         for place, (series, rows) in enumerate(curves.groupby("series", sort=False)):
             look = part_style(str(series), place)
@@ -147,7 +147,8 @@ def reliability(curves: pd.DataFrame, histogram: pd.DataFrame | None, *, prefix:
             )
         _unit_axes(axes, "", "Observed frequency")
         axes.tick_params(labelbottom=False)
-        axes.legend(loc="upper left", handlelength=2.4, borderaxespad=0.4)
+        # Room of its own below the axes: intervals reach from the bottom to the top, so that a legend would hide some.
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=2.4)
         _histogram(below, curves if histogram is None or histogram.empty else histogram)
         title = f"Reliability: {target}"
         svg = to_svg(figure, prefix=prefix, title=title)

@@ -102,7 +102,7 @@ def risk_coverage(
     ideal = curves[curves["series"] == "ideal"].sort_values("x")
     n = wording.count(own["n"].max()) if len(own) else "0"
     with styled():
-        figure, (axes,) = new_figure(3.7)
+        figure, (axes,) = new_figure(3.9)
         banded = own.dropna(subset=["low", "high"])
         if len(banded) > 1:
             axes.fill_between(banded["x"], banded["low"], banded["high"], color=DARK, alpha=0.16, linewidth=0)
@@ -138,6 +138,7 @@ def risk_coverage(
         axes.set_axisbelow(True)
         axes.set_xlabel("Cases kept, most confident first")
         axes.set_ylabel("Error of the kept cases")
-        axes.legend(loc="upper left", handlelength=2.4)
+        # Room of its own below the axis: where few cases are kept, the band fills the upper left corner.
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, handlelength=2.4)
         svg = to_svg(figure, prefix=prefix, title=title)
     return Drawing(svg, "", title)
