@@ -115,6 +115,18 @@ def test_every_link_between_pages_leads_somewhere():
     assert not broken
 
 
+def test_the_index_names_every_page_once():
+    folder = ROOT / "docs"
+    named = re.findall(r"\]\(([a-z][^)#]*\.md)\)", (folder / "index.md").read_text(encoding="utf-8"))
+    pages = {
+        str(page.relative_to(folder))
+        for kind in ("tutorial", "how-to", "concepts", "reference")
+        for page in (folder / kind).glob("*.md")
+    }
+    assert pages <= set(named), pages - set(named)
+    assert len(named) == len(set(named)), sorted(named)
+
+
 def test_files_that_the_path_of_an_image_names_exist():
     text = (ROOT / "docs" / "concepts" / "path-of-an-image.md").read_text(encoding="utf-8")
     names = re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text)
