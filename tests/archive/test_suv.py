@@ -81,7 +81,7 @@ def test_gml_without_a_type_is_body_weight(make_pet: Callable[..., list[Path]], 
     assert suv_factor(find_series(tmp_path)[0].headers) == 1.0
 
 
-def test_scan_after_midnight_needs_the_injection_date(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+def test_injection_before_midnight(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
     def night(dataset: pydicom.Dataset, index: int) -> None:
         dataset.SeriesDate = dataset.AcquisitionDate = "20240512"
         dataset.SeriesTime = dataset.AcquisitionTime = "001500"
@@ -99,7 +99,17 @@ def test_scan_after_midnight_needs_the_injection_date(make_pet: Callable[..., li
         dataset = pydicom.dcmread(path)
         without_date(dataset, 0)
         dataset.save_as(path)
-    with pytest.raises(UnreadableFile, match=r"suv-times: the scan starts -23\.5 h after the injection"):
+    # The clock alone leaves no other reading: half an hour before, not 23.5 hours after.
+    assert suv_factor(find_series(tmp_path)[0].headers) == pytest.approx(expected, rel=1e-9)
+
+    def at_six(dataset: pydicom.Dataset) -> None:
+        dataset.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = "170000"
+
+    for path in tmp_path.iterdir():
+        dataset = pydicom.dcmread(path)
+        at_six(dataset)
+        dataset.save_as(path)
+    with pytest.raises(UnreadableFile, match=r"suv-times: the scan starts -16\.8 h after the injection"):
         read_dicom(tmp_path)
 
 
@@ -138,14 +148,17 @@ REFUSED = {
     "pet-units: no Units": _tag("Units", ""),
     "pet-units: Units differs within the series: BQML, GML": _tag("Units", "GML", only=2),
     "pet-suv-type: LBM": lambda d, _: (setattr(d, "Units", "GML"), setattr(d, "SUVType", "LBM")),
-    "pet-series-type: DYNAMIC": _tag("SeriesType", ["DYNAMIC", "IMAGE"]),
+    "pet-series-type: PLANAR": _tag("SeriesType", ["PLANAR", "IMAGE"]),
     "pet-not-corrected: CorrectedImage without ATTN": _tag("CorrectedImage", ["DECY", "SCAT"]),
     "pet-not-corrected: CorrectedImage without ATTN, DECY": _tag("CorrectedImage", "", only=4),
-    "pet-decay-correction: NONE": _tag("DecayCorrection", "NONE"),
+    "pet-decay-correction: NONE, although CorrectedImage says DECY": _tag("DecayCorrection", "NONE"),
     "suv-tags-missing: PatientWeight": _tag("PatientWeight", "0"),
     "suv-tags-missing: RadionuclideTotalDose": _dose("RadionuclideTotalDose", None),
     "suv-tags-missing: RadionuclideHalfLife": _dose("RadionuclideHalfLife", None),
-    "suv-tags-missing: SeriesDate, SeriesTime": _tag("SeriesTime", ""),
+    "suv-tags-missing: SeriesDate, SeriesTime": lambda d, _: (
+        setattr(d, "SeriesTime", ""),
+        setattr(d, "AcquisitionTime", ""),
+    ),
     "suv-tags-missing: PatientWeight, RadionuclideTotalDose, RadionuclideHalfLife": lambda d, _: (
         setattr(d, "PatientWeight", None),
         setattr(d, "RadiopharmaceuticalInformationSequence", []),
@@ -154,7 +167,10 @@ REFUSED = {
     "suv-values: PatientWeight outside 0.3 to 500": _tag("PatientWeight", "71500"),
     "suv-values: RadionuclideTotalDose outside": _dose("RadionuclideTotalDose", "370"),
     "suv-values: weight or dose differs within the series": _tag("PatientWeight", "60", only=1),
-    "suv-times: SeriesTime is later than AcquisitionTime": _tag("SeriesTime", "113000"),
+    "suv-times: SeriesTime is later than AcquisitionTime, and 1 slices state no acquisition time": lambda d, i: (
+        setattr(d, "SeriesTime", "113000"),
+        setattr(d, "AcquisitionTime", "" if i == 2 else "100000"),
+    ),
     "suv-times: series date or time differs within the series": _tag("SeriesTime", "093000", only=3),
     "suv-times: the scan starts": _dose("RadiopharmaceuticalStartDateTime", "20240512090000"),
 }

@@ -23,11 +23,11 @@ class Decoded:
 
 
 def _slices(series: SeriesFiles) -> Decoded:
-    from fiducial.archive.dicom.read import decode
-    from fiducial.archive.dicom.stack import stack_series
+    from fiducial.archive.dicom.read import read_volume
+    from fiducial.archive.dicom.split import series_columns
 
-    stack = stack_series(series)
-    return Decoded(decode(stack), stack.repairs)
+    volume = read_volume(series)
+    return Decoded(volume.image, volume.repairs, {**series_columns(series.headers[0]), **volume.columns})
 
 
 def _slices_reference(series: SeriesFiles) -> SeriesReference:
@@ -52,11 +52,13 @@ DECODERS: dict[str, Callable[[SeriesFiles], Decoded]] = {
     "slices": _slices,
     "picture": _picture,
     "cine": _picture,
+    "frames": _slices,
 }
 """By `SeriesFiles.kind`. A decoder raises `UnreadableFile` for what it cannot read whole."""
 GRIDS: dict[str, Callable[[SeriesFiles], SeriesReference]] = {
     "slices": _slices_reference,
     "picture": _picture_reference,
     "cine": _picture_reference,
+    "frames": _slices_reference,
 }
 """By kind: the grid and the UIDs that objects drawn on the series refer to; reads no pixels."""

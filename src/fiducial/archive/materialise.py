@@ -12,6 +12,7 @@ import numpy as np
 from fiducial.archive.decoders import DECODERS, GRIDS
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.tilt import is_sheared, straighten_mask
 from fiducial.archive.drawers import DRAWERS, WORDS
 from fiducial.archive.nifti import write_nifti
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, name_forms
@@ -86,11 +87,13 @@ def make_image(job: SeriesJob, *, out: Path) -> MadeImage:
         "modality": image.modality,
         "unit": image.unit,
         **attributes(series.headers[0]),
+        **series.columns,
         **decoded.columns,
     }
     report = IngestRow(job.image, place, len(series.files), series.modality, "accepted")
-    if decoded.repairs:
-        report = replace(report, status="repaired", reason="; ".join(decoded.repairs), action="nothing")
+    repairs = (*series.repairs, *decoded.repairs)
+    if repairs:
+        report = replace(report, status="repaired", reason="; ".join(repairs), action="nothing")
     return MadeImage(row_values, report)
 
 
@@ -115,7 +118,11 @@ def make_masks(job: MaskJob, *, out: Path) -> MadeMasks:
                 report.append(rejected(structure.refusal, series=mask_id, source=place, modality=word))
             continue
         file = f"masks/{mask_id}.nii.gz"
-        write_nifti(Image(structure.mask[None], reference.geometry), out / file)
+        mask, geometry = structure.mask, reference.geometry
+        if is_sheared(geometry):
+            # The image was resampled, and its masks with it.
+            mask, geometry = straighten_mask(mask, geometry)
+        write_nifti(Image(mask[None], geometry), out / file)
         own = {
             "image": mask_id,
             "of": image,

@@ -16,9 +16,10 @@ REFUSALS: dict[str, str] = {
     "unreadable": "send the file again, or repair it with a DICOM toolkit",
     "broken-neighbours": "send the unreadable files again, or take them away if they are not of this series",
     "dicomdir": "nothing: an index of the medium; its images are read themselves",
+    "missing-files": "copy the whole medium: its directory names files that are not there",
     "missing-tags": "export the series again with its complete header",
     # objects that are no plain series
-    "enhanced-multiframe": "export as classic single-frame CT, MR or PET",
+    "enhanced-multiframe": "export as classic single-frame or as enhanced CT, MR or PET",
     "colour": "give the original series instead of a colour rendering",
     "whole-slide": "give the slide's own file to a reader of slides, or export regions as PNG",
     "segmentation-object": "give segmentations as SEG of voxels, RTSTRUCT or NIfTI: a surface is no mask",
@@ -44,25 +45,24 @@ REFUSALS: dict[str, str] = {
     # stacks
     "localizer": "nothing: a localizer is no volume",
     "mixed-patients": "have the archive give each patient's series its own UID",
-    "mixed-orientation": "split the series by ImageOrientationPatient",
-    "mixed-frame-of-reference": "split the series by FrameOfReferenceUID",
-    "mixed-sizes": "split the series by rows, columns and pixel spacing",
+    "mixed-orientation": "give slices that are parallel",
+    "mosaic": "export the original slices instead of mosaics",
+    "too-many-frames": "export the series in several files",
     "mixed-objects": "split the series by SOP class",
     "bad-orientation": "export again: row and column directions are not perpendicular unit vectors",
-    "single-slice": "give the whole series; one slice states no slice spacing",
+    "single-slice": "give the whole series; one slice alone states no spacing",
     "conflicting-copies": "find which copy is right: one SOPInstanceUID stands for different contents",
     "duplicate-slices": "remove the slices that lie where others lie",
-    "multiple-volumes": "split the series by the tag named, one volume for each value",
+    "multiple-volumes": "split the series, or export it with a tag that tells its volumes apart",
     "missing-slices": "send the missing slices",
     "uneven-slices": "give a reconstruction with equal slice spacing",
-    "gantry-tilt": "resample the tilted stack onto a perpendicular grid and give that",
     "sheared-stack": "export again: slices do not lie above each other",
     # PET
     "pet-units": "export PET in Bq/ml (BQML) or SUV body weight (GML)",
     "pet-suv-type": "export SUV by body weight (SUVType BW)",
-    "pet-series-type": "give a static or whole-body series, not a dynamic or gated one",
+    "pet-series-type": "export with a SeriesType of PS3.3 C.8.9.1",
     "pet-not-corrected": "give the attenuation- and decay-corrected series",
-    "pet-decay-correction": "export with DecayCorrection START or ADMIN",
+    "pet-decay-correction": "export with DecayCorrection START, ADMIN or NONE",
     "suv-tags-missing": "export with the tags named; SUV is not guessed",
     "suv-values": "correct weight (kg), dose (Bq) or half-life (s) in the header",
     "suv-times": "correct injection and series times in the header",
@@ -118,6 +118,22 @@ REFUSALS: dict[str, str] = {
     # everything else
     "unexpected": "report this file's kind to the developers; the private log has the details",
     "worker-died": "give the process more memory, or fewer workers",
+}
+
+# code: what was mended. A repaired series is an image like any other; its row says what was done to get it.
+REPAIRS: dict[str, str] = {
+    "exact-copies": "files or slices that repeat another are left out",
+    "same-pixels": "pictures that repeat another in a different encoding are left out",
+    "split": "a series that holds several volumes gives an image for each",
+    "single-slice": "one slice is as thick as its header says",
+    "resampled": "a segmentation on another grid is sampled at the image's voxel centres",
+    "gantry-tilt": "slices that lean are resampled onto a perpendicular grid, and masks drawn on them too",
+    "unused-bits": "bits above BitsStored (old overlays) are cleared",
+    "suv-clock": "the series' time was overwritten: another stated time of the scan counts",
+    "suv-midnight": "an injection without a date, after the scan by the clock, was before midnight",
+    "suv-decay": "slices that are not corrected for decay are brought to the time of injection",
+    "suv-type": "another kind of SUV is turned into SUV by body weight",
+    "suv-vendor": "counts are scaled by the scanner's private factor",
 }
 
 

@@ -12,7 +12,7 @@ from fiducial.archive.deidentify.identity import Identity
 from fiducial.archive.deidentify.profile import FREE_TEXT, SHORT_TEXT, Action, Rules, keyword_of
 from fiducial.archive.deidentify.values import LONGEST, age, dummy, moved
 from fiducial.archive.deidentify.vocabulary import cleaned
-from fiducial.archive.dicom.headers import PIXEL_TAGS
+from fiducial.archive.dicom.wanted import PIXEL_TAGS
 from fiducial.archive.pseudonym import Pseudonyms
 
 if TYPE_CHECKING:

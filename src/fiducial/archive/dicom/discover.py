@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from fiducial.archive.dicom.headers import FileHeader, read_header
+from fiducial.archive.dicom.copies import without_copies
+from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.kinds import ALONE, DICOMDIR, IMAGES, MODALITIES, OBJECTS, picture_modality, refusal_code
+from fiducial.archive.dicom.medium import files_of, is_medium, missing_files
+from fiducial.archive.dicom.multiframe import parts_missing, read_headers
+from fiducial.archive.dicom.planes import is_cut
+from fiducial.archive.dicom.split import Part, is_localizer, split
 from fiducial.archive.refusal import code_of, refuse
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile
@@ -24,7 +31,8 @@ class SeriesFiles:
     """The files of one series, or of a part of it that is an image of its own, in no order.
 
     ``kind`` says which of the `DECODERS` reads it, ``part`` what tells it from other parts of the same series (empty
-    where the series is one image); ``refusal`` is set where the files already say that it cannot be read.
+    where the series is one image); ``refusal`` is set where the files already say that it cannot be read. ``repairs``
+    says what was mended to find it, ``left_out`` lists copies of its files, ``columns`` are for its cohort row.
     """
 
     series_uid: str
@@ -33,6 +41,9 @@ class SeriesFiles:
     refusal: UnreadableFile | None = None
     kind: str = "slices"
     part: str = ""
+    repairs: tuple[str, ...] = ()
+    left_out: tuple[Path, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -41,8 +52,8 @@ class SeriesFiles:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files' paths."""
-        return tuple(header.path for header in self.headers)
+        """The files' paths, each once."""
+        return tuple(dict.fromkeys((*(header.path for header in self.headers), *self.left_out)))
 
 
 @dataclass(frozen=True)
@@ -70,12 +81,12 @@ def find_series(folder: str | Path) -> list[SeriesFiles]:
 
 
 def discover(source: Path, *, workers: int = 0, progress: Progress = silent) -> Discovery:
-    """Read the header of every file below ``source`` and group them.
+    """Read the header of every file below ``source`` (folder, file, or a medium's DICOMDIR) and group them.
 
     Raises:
         UnreadableFile: ``no-files``.
     """
-    paths = [source] if source.is_file() else sorted(_walk(source))
+    paths = _paths(source)
     if not paths:
         raise refuse("no-files", "no file below this folder", where=str(source))
     chunks = {str(i): paths[i : i + FILES_PER_CHUNK] for i in range(0, len(paths), FILES_PER_CHUNK)}
@@ -84,26 +95,28 @@ def discover(source: Path, *, workers: int = 0, progress: Progress = silent) -> 
     scanned = [item for chunk in found.results.values() for item in chunk]
     for failure in found.failures:
         again = map_cases(_scan_one, {str(p): p for p in chunks[failure.key]}, workers=2, title="reading headers")
-        scanned += again.results.values()
+        scanned += [item for items in again.results.values() for item in items]
         scanned += [RefusedFile(Path(f.key), refuse("unexpected", f.error)) for f in again.failures]
     return _grouped(scanned, len(paths))
 
 
 def scan(paths: list[Path]) -> list[FileHeader | RefusedFile]:
     """Read the headers of some files; one that cannot be read becomes a `RefusedFile`."""
-    return [_scan_one(path) for path in paths]
+    return [item for path in paths for item in _scan_one(path)]
 
 
-def _scan_one(path: Path) -> FileHeader | RefusedFile:
+def _scan_one(path: Path) -> list[FileHeader | RefusedFile]:
     try:
-        return read_header(path)
+        return [*read_headers(path)]
     except UnreadableFile as refusal:
         # A refusal keeps the library's error as its cause, which may quote the header: it stays here.
-        return RefusedFile(path, UnreadableFile(refusal.given, action=refusal.action))
+        return [RefusedFile(path, UnreadableFile(refusal.given, action=refusal.action))]
 
 
-def _walk(folder: Path) -> list[Path]:
-    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+def _paths(source: Path) -> list[Path]:
+    if not source.is_file():
+        return sorted(Path(root) / name for root, _, names in os.walk(source) for name in names)
+    return [source, *files_of(source)[0]] if is_medium(source) else [source]
 
 
 def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery:
@@ -121,7 +134,8 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
         else:
             by_series = alone if IMAGES[item.text("SOPClassUID")] in ALONE else groups
             by_series[item.text("SeriesInstanceUID")].append(item)
-    series = _beside_broken([_series(uid, headers) for uid, headers in groups.items()], refused)
+    series = [one for uid, headers in groups.items() for one in _series(uid, headers)]
+    series = _beside_broken(series, refused)
     series += [one for uid, headers in alone.items() for one in _each_alone(uid, headers)]
     return Discovery(
         series=tuple(sorted(series, key=lambda s: min(s.files))),
@@ -135,7 +149,7 @@ def _file_refusal(header: FileHeader) -> UnreadableFile | None:
     """Why a file can be part of no image series; None if it can."""
     sop_class = header.text("SOPClassUID")
     if sop_class == DICOMDIR:
-        return refuse("dicomdir", "the directory of a medium")
+        return missing_files(header.path) or refuse("dicomdir", "the directory of a medium")
     if not sop_class or not header.text("SeriesInstanceUID"):
         absent = "SOPClassUID" if not sop_class else "SeriesInstanceUID"
         return refuse("missing-tags", absent)
@@ -144,25 +158,78 @@ def _file_refusal(header: FileHeader) -> UnreadableFile | None:
     return None
 
 
-def _series(uid: str, headers: list[FileHeader]) -> SeriesFiles:
-    """A group of image files as a series, with what speaks against it file by file."""
-    ordered = tuple(sorted(headers, key=lambda h: h.path))
+def _series(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
+    """A group of image files as a series or its parts, with what speaks against each file by file."""
+    ordered = tuple(sorted(headers, key=lambda h: (h.path, h.frame or 0)))
     sop_class = ordered[0].text("SOPClassUID")
     modality = MODALITIES.get(sop_class) or ordered[0].text("Modality")
-    make = partial(SeriesFiles, uid, modality, ordered, kind=IMAGES[sop_class])
+    make = partial(SeriesFiles, uid, modality, kind=IMAGES[sop_class])
+    refusal = _series_refusal(ordered)
+    if refusal is not None:
+        return [make(ordered, refusal)]
+    try:
+        kept, copies = without_copies(ordered)
+    except UnreadableFile as conflict:
+        return [make(ordered, conflict)]
+    localizers = tuple(h for h in kept if "LOCALIZER" in h.words("ImageType"))
+    others = tuple(h for h in kept if "LOCALIZER" not in h.words("ImageType"))
+    parts = split(others) if others else []
+    if len(parts) > 3 and all(len(part.headers) == 1 and "ImageOrientationPatient" in part.by for part in parts):
+        return [make(ordered, refuse("mixed-orientation", f"{len(parts)} slices, each of its own orientation"))]
+    if is_localizer(parts):
+        return [make(ordered, refuse("localizer", f"{len(kept)} slices in three orthogonal planes"))]
+    parts += [Part(localizers, "localizer" if parts else "", ("ImageType",))] if localizers else []
+    return [_part(make, part, parts, copies) for part in parts]
+
+
+def _series_refusal(headers: tuple[FileHeader, ...]) -> UnreadableFile | None:
+    """Why a series cannot be read, nor any part of it."""
     if len({h.text("SOPClassUID") for h in headers}) > 1:
-        return make(refuse("mixed-objects", ", ".join(sorted({uid_name(h.text("SOPClassUID")) for h in headers}))))
-    if any(h.number("NumberOfFrames") not in (None, 1.0) for h in headers):
-        return make(refuse("enhanced-multiframe", "NumberOfFrames > 1"))
-    if any("LOCALIZER" in h.words("ImageType") for h in headers):
-        return make(refuse("localizer", "ImageType says LOCALIZER"))
+        return refuse("mixed-objects", ", ".join(sorted({uid_name(h.text("SOPClassUID")) for h in headers})))
+    n_patients = len({h.text("PatientID") for h in headers})
+    if len({(h.text("PatientID"), h.text("StudyInstanceUID")) for h in headers}) > 1:
+        return refuse("mixed-patients", f"{n_patients} patient(s) and several studies or patients under one series UID")
+    n_cut = sum(is_cut(h) for h in headers)
+    if n_cut:
+        return refuse("truncated", f"{n_cut} of {len(headers)} files end before or within their pixel data")
+    if any(h.frame is None and h.number("NumberOfFrames") not in (None, 1.0) for h in headers):
+        return refuse("enhanced-multiframe", "NumberOfFrames > 1 in a class of single frames")
+    return parts_missing(headers)
+
+
+def _part(
+    make: Callable[..., SeriesFiles], part: Part, parts: list[Part], copies: dict[str, list[Path]]
+) -> SeriesFiles:
+    """One part of a series: why it is refused, or what was mended to get it."""
+    own = [
+        path for uid in dict.fromkeys(h.text("SOPInstanceUID") for h in part.headers) for path in copies.pop(uid, [])
+    ]
+    repairs = []
+    if len(parts) > 1:
+        by = dict.fromkeys(keyword for one in parts for keyword in one.by)
+        repairs.append(f"split: one of {len(parts)} images of its series, by {', '.join(by)}")
+    if own:
+        repairs.append(f"exact-copies: {len(own)} file(s) that repeat another left out")
+    columns = {} if part.temporal_position is None else {"temporal_position": part.temporal_position}
+    refusal = _part_refusal(part, parts)
+    return make(part.headers, refusal, part=part.label, repairs=tuple(repairs), left_out=tuple(own), columns=columns)
+
+
+def _part_refusal(part: Part, parts: list[Part]) -> UnreadableFile | None:
+    headers = part.headers
+    if "LOCALIZER" in headers[0].words("ImageType"):
+        return refuse("localizer", "ImageType says LOCALIZER")
     if any(h.number("SamplesPerPixel") != 1 for h in headers):
-        n_samples = {h.number("SamplesPerPixel") for h in headers} - {1.0}
-        absent = None in n_samples
-        return make(refuse("missing-tags", "SamplesPerPixel") if absent else refuse("colour", "SamplesPerPixel 3"))
+        absent = None in {h.number("SamplesPerPixel") for h in headers}
+        return refuse("missing-tags", "SamplesPerPixel") if absent else refuse("colour", "SamplesPerPixel 3")
+    if any(h.text("PhotometricInterpretation") == "PALETTE COLOR" for h in headers):
+        return refuse("colour", "PALETTE COLOR")
     if any(h.text("BurnedInAnnotation").upper() == "YES" for h in headers):
-        return make(refuse("burned-in-annotation", "BurnedInAnnotation is YES"))
-    return make()
+        return refuse("burned-in-annotation", "BurnedInAnnotation is YES")
+    largest = max(len(other.headers) for other in parts)
+    if len(headers) == 1 and largest > 1:
+        return refuse("single-slice", f"one slice beside {largest} that are an image of their own")
+    return None
 
 
 def _each_alone(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:

@@ -48,12 +48,22 @@ PICTURES: dict[str, str] = {
     f"{_IMAGE}77.1.7": "DMS",
     f"{_IMAGE}481.1": "RTIMAGE",
 }
+# Enhanced CT, MR and PET and their legacy converted kind (PS3.4, B.5): many frames in a file, and their modality.
+ENHANCED: dict[str, str] = {
+    f"{CT_IMAGE}.1": "CT",
+    f"{CT_IMAGE}.2": "CT",
+    f"{MR_IMAGE}.1": "MR",
+    f"{MR_IMAGE}.4": "MR",
+    f"{PET_IMAGE}.1": "PT",
+    "1.2.840.10008.5.1.4.1.1.130": "PT",
+}
 # Kinds of which a series becomes images: `DECODERS` (archive/decoders.py) reads them.
 IMAGES: dict[str, str] = {
     CT_IMAGE: "slices",
     MR_IMAGE: "slices",
     PET_IMAGE: "slices",
     **dict.fromkeys(PICTURES, "picture"),
+    **dict.fromkeys(ENHANCED, "frames"),
 }
 # Kinds of which each file is an image of its own, however many its series holds.
 ALONE = frozenset({"picture", "cine"})
@@ -64,17 +74,11 @@ OBJECTS: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.66.7": "segmentation",
 }
 # What the Modality of a kind's images is, whatever the header says.
-MODALITIES: dict[str, str] = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT"}
+MODALITIES: dict[str, str] = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT", **ENHANCED}
 DICOMDIR = "1.2.840.10008.1.3.10"
 # SOP class UIDs (PS3.6 A) that begin so are refused under this code; the longest match counts.
 REFUSED: dict[str, str] = {
-    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.2.2": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.4.3": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.4.4": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.128.1": "enhanced-multiframe",
-    "1.2.840.10008.5.1.4.1.1.130": "enhanced-multiframe",
     "1.2.840.10008.5.1.4.1.1.77.1.6": "whole-slide",
     "1.2.840.10008.5.1.4.1.1.66.5": "segmentation-object",
     "1.2.840.10008.5.1.4.1.1.88": "structured-report",

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.copies import same_pixels
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import VECTORS, FileHeader
+from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.split import (
+    DIRECTION_TOLERANCE,
+    PLACE_TOLERANCE_MM,
+    PLACE_TOLERANCE_OF_SPACING,
+    SAME_PLACE_MM,
+)
+from fiducial.archive.dicom.tilt import tilt_degrees
 from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
 from fiducial.records.image import Geometry
 
-DIRECTION_TOLERANCE = 1e-3
-PLACE_TOLERANCE_MM = 0.1
-SAME_PLACE_MM = 1e-3
-PLACE_TOLERANCE_OF_SPACING = 0.1
-REQUIRED_TEXTS = ("SOPInstanceUID", "StudyInstanceUID", "PatientID")
+MAX_TILT_DEGREES = 45.0
 REQUIRED_NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation")
-# What may tell apart the volumes of a series that visits each position several times.
-VOLUME_TAGS = ("EchoTime", "DiffusionBValue", "TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber")
+REQUIRED_VECTORS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+# Values that slices at one place must share to be one slice stored twice.
+SAME_VALUES = ("RescaleSlope", "RescaleIntercept", "BitsAllocated", "BitsStored", "PixelRepresentation")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices of one series, rising along row x column, on one perpendicular grid; ``repairs`` says what was mended."""
+    """Slices of one series, rising along row x column, on one grid; ``repairs`` says what was mended.
+
+    The grid is that of the slices: sheared where the gantry was tilted (`tilt.is_sheared`).
+    """
 
     series_uid: str
     modality: str
@@ -51,11 +59,11 @@ class Stack:
 
 
 def stack_series(series: SeriesFiles) -> Stack:
-    """Order a series' slices by position · normal and derive its grid; reads no pixels.
+    """Order a series' slices by position · normal and derive its grid; reads pixels only where two lie at one place.
 
     The affine's columns are PixelSpacing[1] · row direction, PixelSpacing[0] · column direction and the mean step
     between slices, turned from LPS to RAS+. Slices must lie within 0.1 mm (or a tenth of the spacing, if less) of
-    an even, straight stack.
+    an even stack that is straight or leans evenly. A single slice is as thick as it says.
 
     Raises:
         UnreadableFile: a refusal by code.
@@ -63,29 +71,25 @@ def stack_series(series: SeriesFiles) -> Stack:
     if series.refusal is not None:
         raise series.refusal
     _require_tags(series)
-    headers, repairs = _without_copies(series.headers)
-    _require_one(headers)
-    row, column, normal = _directions(headers)
+    row, column, normal = _directions(list(series.headers))
+    headers, repairs = _ordered(series.headers, normal)
     positions = np.array([h.vector("ImagePositionPatient") for h in headers])
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    headers, positions, along = [headers[i] for i in order], positions[order], along[order]
     if len(headers) == 1:
-        raise refuse("single-slice", "one slice")
-    spacing = _require_even(headers, along)
-    stated = headers[0].number("NumberOfSlices")
-    if stated is not None and stated > len(headers):
-        raise refuse(
-            "missing-slices", f"{len(headers)} slices, {stated:g} stated by NumberOfSlices, none inside missing"
-        )
-    _require_straight(headers, positions, normal, column, spacing)
+        _require_all(headers)
+        step, repair = _lone_step(headers[0], normal)
+        repairs = (*repairs, repair)
+    else:
+        spacing = _require_even(headers, positions @ normal)
+        _require_all(headers)
+        _require_straight(headers, positions, normal, spacing)
+        step = (positions[-1] - positions[0]) / (len(headers) - 1)
     y_mm, x_mm = _pixel_spacing(headers[0])
     affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = row * x_mm, column * y_mm
-    affine[:3, 2] = (positions[-1] - positions[0]) / (len(headers) - 1)
-    affine[:3, 3] = positions[0]
+    affine[:3, 0], affine[:3, 1], affine[:3, 2], affine[:3, 3] = row * x_mm, column * y_mm, step, positions[0]
     shape = (_whole(headers[0], "Columns"), _whole(headers[0], "Rows"), len(headers))
     geometry = Geometry(LPS_FROM_RAS @ affine, shape)
+    if len(headers) > 1 and tilt_degrees(geometry) > MAX_TILT_DEGREES:
+        raise refuse("sheared-stack", f"slices lean by {tilt_degrees(geometry):.4g} degrees")
     return Stack(series.series_uid, series.modality, tuple(headers), geometry, repairs)
 
 
@@ -107,14 +111,12 @@ def _pixel_spacing(header: FileHeader) -> tuple[float, ...]:
 def _require_tags(series: SeriesFiles) -> None:
     """Every slice says who, where and how its pixels are stored."""
     n_files = len(series.headers)
-    n_cut = sum(not header.has_pixels for header in series.headers)
-    if n_cut:
-        raise refuse("truncated", f"{n_cut} of {n_files} files end before or within their pixel data")
+    if any("MOSAIC" in header.words("ImageType") for header in series.headers):
+        raise refuse("mosaic", f"{n_files} pictures, each of which holds a volume's slices as tiles")
     absent: Counter[str] = Counter()
     for header in series.headers:
-        absent.update(k for k in REQUIRED_TEXTS if not header.text(k))
         absent.update(k for k in REQUIRED_NUMBERS if header.number(k) is None)
-        absent.update(k for k in VECTORS if header.vector(k) is None)
+        absent.update(k for k in REQUIRED_VECTORS if header.vector(k) is None)
         absent.update([] if header.transfer_syntax else ["TransferSyntaxUID"])
         if not (_whole(header, "Rows") > 0 and _whole(header, "Columns") > 0):
             absent["Rows, Columns > 0"] += 1
@@ -124,41 +126,48 @@ def _require_tags(series: SeriesFiles) -> None:
         raise refuse("missing-tags", ", ".join(f"{k} in {n} of {n_files} files" for k, n in sorted(absent.items())))
 
 
-def _without_copies(headers: tuple[FileHeader, ...]) -> tuple[list[FileHeader], tuple[str, ...]]:
-    """Drop files that repeat another byte for byte; refuse two contents under one SOPInstanceUID."""
-    kept: dict[str, FileHeader] = {}
+def _ordered(headers: tuple[FileHeader, ...], normal: NDArray[np.float64]) -> tuple[list[FileHeader], tuple[str, ...]]:
+    """Headers along the normal; a slice that is stored twice at one place, under two UIDs, is kept once."""
+    along = np.array([h.vector("ImagePositionPatient") for h in headers]) @ normal
+    kept: list[FileHeader] = []
+    last = -np.inf
     n_copies = 0
-    for header in headers:
-        first = kept.setdefault(header.text("SOPInstanceUID"), header)
-        if first is header:
+    for i in np.argsort(along, kind="stable"):
+        header = headers[i]
+        if kept and along[i] - last <= SAME_PLACE_MM and _same_slice(kept[-1], header):
+            n_copies += 1
             continue
-        if _digest(first) != _digest(header):
-            raise refuse("conflicting-copies", "one SOPInstanceUID in two files of different content")
-        n_copies += 1
-    repairs = (f"exact-copies: {n_copies} file(s) that repeat another byte for byte left out",) if n_copies else ()
-    return list(kept.values()), repairs
+        kept.append(header)
+        last = along[i]
+    repairs = (f"exact-copies: {n_copies} slice(s) with the voxels and the place of another left out",)
+    return kept, repairs if n_copies else ()
 
 
-def _digest(header: FileHeader) -> str:
-    with header.path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _same_slice(first: FileHeader, second: FileHeader) -> bool:
+    same = all(first.number(keyword) == second.number(keyword) for keyword in SAME_VALUES)
+    return (
+        same
+        and first.vector("ImagePositionPatient") == second.vector("ImagePositionPatient")
+        and same_pixels(first, second)
+    )
 
 
-def _require_one(headers: list[FileHeader]) -> None:
-    """One patient, one study, one frame of reference, one size."""
-    if len({(h.text("PatientID"), h.text("StudyInstanceUID")) for h in headers}) > 1:
-        n_patients = len({h.text("PatientID") for h in headers})
-        raise refuse("mixed-patients", f"{n_patients} patient(s) and several studies or patients under one series UID")
-    n_frames = len({h.text("FrameOfReferenceUID") for h in headers})
-    if n_frames > 1:
-        raise refuse("mixed-frame-of-reference", f"{n_frames} frames of reference")
-    sizes = {(_whole(h, "Columns"), _whole(h, "Rows")) for h in headers}
-    if len(sizes) > 1:
-        raise refuse("mixed-sizes", " and ".join(f"{x} x {y}" for x, y in sorted(sizes)) + " voxels")
-    spacings = np.array([_pixel_spacing(h) for h in headers])
-    if (np.ptp(spacings, axis=0) > 1e-4 * spacings[0]).any():
-        low, high = spacings.min(), spacings.max()
-        raise refuse("mixed-sizes", f"pixel spacings from {low:.6g} to {high:.6g} mm")
+def _lone_step(header: FileHeader, normal: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
+    """The step of a stack of one slice."""
+    for keyword in ("SliceThickness", "SpacingBetweenSlices"):
+        step_mm = header.number(keyword)
+        if step_mm is not None and step_mm > 0:
+            return normal * step_mm, f"single-slice: one slice, {step_mm:.6g} mm thick by {keyword}"
+    raise refuse("single-slice", "one slice, and it states no thickness")
+
+
+def _require_all(headers: list[FileHeader]) -> None:
+    """As many slices as the header counts (PET)."""
+    stated = headers[0].number("NumberOfSlices")
+    if stated is not None and stated > len(headers):
+        raise refuse(
+            "missing-slices", f"{len(headers)} slices, {stated:g} stated by NumberOfSlices, none inside missing"
+        )
 
 
 def _directions(headers: list[FileHeader]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -166,8 +175,7 @@ def _directions(headers: list[FileHeader]) -> tuple[NDArray[np.float64], NDArray
     directions = np.array([h.vector("ImageOrientationPatient") for h in headers])
     apart = np.abs(directions - directions[0]).max(axis=1) > DIRECTION_TOLERANCE
     if apart.any():
-        n_kinds = len({tuple(np.round(d, 2)) for d in directions})
-        raise refuse("mixed-orientation", f"{int(apart.sum())} of {len(headers)} slices differ, {n_kinds} orientations")
+        raise refuse("mixed-orientation", f"{int(apart.sum())} of {len(headers)} slices differ from the first")
     row, column = directions[0, :3], directions[0, 3:]
     lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
     if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(float(row @ column))) > DIRECTION_TOLERANCE:
@@ -207,36 +215,25 @@ def _require_even(headers: list[FileHeader], along: NDArray[np.float64]) -> floa
     )
 
 
-def _repeated(headers: list[FileHeader], along: NDArray[np.float64]) -> Exception:
-    """The refusal for slices at one position: volumes that a tag tells apart, or plain duplicates."""
+def _repeated(headers: list[FileHeader], along: NDArray[np.float64]) -> UnreadableFile:
+    """The refusal for different slices at one place that no tag tells apart."""
     starts = np.flatnonzero(np.diff(along, prepend=along[0] - 1.0) > SAME_PLACE_MM)
     counts = np.diff(starts, append=len(along))
     if counts.min() == counts.max():
-        for keyword in VOLUME_TAGS:
-            values = Counter(h.number(keyword) for h in headers)
-            if len(values) == counts[0] and set(values.values()) == {len(starts)}:
-                return refuse("multiple-volumes", f"{counts[0]} at each of {len(starts)} positions, by {keyword}")
+        return refuse("multiple-volumes", f"{counts[0]} at each of {len(starts)} places, and no tag tells them apart")
     first = int(starts[np.flatnonzero(counts > 1)[0]])
     n_extra = int((counts - 1).sum())
     return refuse("duplicate-slices", f"{n_extra} slice(s) at a taken position, first at {place(headers, first)}")
 
 
 def _require_straight(
-    headers: list[FileHeader],
-    positions: NDArray[np.float64],
-    normal: NDArray[np.float64],
-    column: NDArray[np.float64],
-    spacing: float,
+    headers: list[FileHeader], positions: NDArray[np.float64], normal: NDArray[np.float64], spacing: float
 ) -> None:
-    """Refuse a stack whose slices shift sideways: a tilted gantry shifts them evenly along the columns."""
+    """Refuse a stack whose slices shift sideways other than evenly, as a tilted gantry shifts them."""
     from_first = positions - positions[0]
     sideways = from_first - np.outer(from_first @ normal, normal)
     tolerance = min(PLACE_TOLERANCE_MM, PLACE_TOLERANCE_OF_SPACING * spacing)
-    if np.linalg.norm(sideways, axis=1).max() <= tolerance:
-        return
-    even = np.linspace(0, 1, len(headers))[:, None] * sideways[-1]
-    angle = float(np.degrees(np.arctan2(np.linalg.norm(sideways[-1]), abs(from_first[-1] @ normal))))
-    along_column = np.abs(sideways - np.outer(sideways @ column, column)).max() <= tolerance
-    if np.abs(sideways - even).max() <= tolerance and along_column:
-        raise refuse("gantry-tilt", f"slices shift evenly along the columns, {angle:.2f} degrees")
-    raise refuse("sheared-stack", f"slices shift sideways by up to {np.linalg.norm(sideways, axis=1).max():.4g} mm")
+    off = np.linalg.norm(sideways - np.linspace(0, 1, len(headers))[:, None] * sideways[-1], axis=1)
+    if off.max() > tolerance:
+        worst = place(headers, int(off.argmax()))
+        raise refuse("sheared-stack", f"slices shift sideways unevenly, by up to {off.max():.4g} mm, most at {worst}")
