@@ -338,7 +338,10 @@ def test_suv_is_computed_before_the_weight_goes(make_pet: Callable[..., list[Pat
 def test_pet_whose_suv_cannot_be_computed_says_so(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
     make_pet(tmp_path / "in", lambda ds, _: setattr(ds, "DecayCorrection", "NONE"))
     (row,) = run(tmp_path / "in", tmp_path / "out").rows
-    assert (row.status, row.note) == ("accepted", "SUV cannot be computed any more: pet-decay-correction: NONE")
+    assert (row.status, row.note) == (
+        "accepted",
+        "SUV cannot be computed any more: pet-decay-correction: NONE, although CorrectedImage says DECY",
+    )
 
 
 def test_a_dose_is_kept_with_its_times_moved(ct: Image, dose: PetDose, tmp_path: Path) -> None:
