@@ -464,6 +464,16 @@ def test_a_capture_that_highdicom_wrote(tmp_path: Path) -> None:
     assert (made.columns["conversion"], made.columns["patient_orientation"]) == ("DI", "L/P")
 
 
+def test_a_damaged_table_of_interest_costs_no_voxel(tmp_path: Path, dicom_picture: Write) -> None:
+    short = lut(0, [1, 2, 3], 8)
+    short[0].LUTDescriptor = [256, 0, 8]
+    made = decoded(dicom_picture(tmp_path / "a.dcm", ASYMMETRIC, VOILUTSequence=short))
+    assert (made.columns["voi"], np.isnan(made.columns["window_center"])) == ("unreadable", True)
+    np.testing.assert_array_equal(made.image.array[0, :, :, 0].T, ASYMMETRIC)
+    with pytest.raises(UnreadableFile, match="modality-lut: 3 of 256 entries"):
+        decoded(dicom_picture(tmp_path / "b.dcm", ASYMMETRIC, ModalityLUTSequence=short))
+
+
 def test_overlays_in_unused_bits_are_cut(tmp_path: Path, dicom_picture: Write) -> None:
     pixels = np.array([[1, 4095, 77]], dtype=np.uint16)
     path = dicom_picture(tmp_path / "a.dcm", pixels | 0x8000, BitsStored=12, HighBit=11)
@@ -589,11 +599,11 @@ def test_segments_that_never_end_are_cut_short() -> None:
         expand([0, 1, 1] + [1, 60_000, 9] * 50, most=256)
 
 
-def test_a_value_that_is_no_number_is_refused_and_not_quoted(tmp_path: Path, dicom_picture: Write) -> None:
+def test_a_window_that_is_no_number_is_not_quoted(tmp_path: Path, dicom_picture: Write) -> None:
     path = dicom_picture(tmp_path / "a.dcm", ASYMMETRIC, WindowCenter=100, WindowWidth=50)
     raw = path.read_bytes()
-    path.write_bytes(raw.replace(b"100 ", b"Amal"))
-    assert b"Amal" in path.read_bytes()
+    path.write_bytes(raw.replace(b"100.0 ", b"Amalia"))
+    assert path.read_bytes() != raw
     made = ingest_dicom(path, tmp_path / "out", key=KEY, workers=1)
-    assert "Amal" not in repr(made.report)
-    assert not made.report[0].reason.startswith("unexpected")
+    assert "Amal" not in repr(made.report) + repr(made.rows)
+    assert (made.report[0].status, made.rows[0]["voi"]) == ("accepted", "unreadable")

@@ -261,18 +261,6 @@ def picture(change: Callable[[Dataset], Any], sop_class: str = RADIOGRAPH) -> Bu
     return edit(lambda d, _: (setattr(d, "SOPClassUID", sop_class), change(d)))
 
 
-def table(code: str) -> Callable[[Dataset], None]:
-    """A lookup table with fewer entries than it says."""
-
-    def change(dataset: Dataset) -> None:
-        item = Dataset()
-        item.LUTDescriptor, item.LUTData = [256, 0, 8], [1, 2, 3]
-        item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
-        setattr(dataset, code, Sequence([item]))
-
-    return change
-
-
 def video(dataset: Dataset) -> None:
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
     dataset.PixelData = pydicom.encaps.encapsulate([b"\0" * 10])
@@ -307,10 +295,6 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "corrupt-pixels": (transfer_syntax("1.2.840.10008.1.2.5", b"no run-length code"), r"\w+Error"),
     "bit-depth": (put("BitsAllocated", 12), "12 bits"),
     "modality-lut": (edit(lookup_table), "ModalityLUTSequence"),
-    "voi-lut": (
-        picture(lambda d: (table("VOILUTSequence")(d), d.pop("WindowCenter", None))),
-        "3 of 256 entries",
-    ),
     "photometric": (picture(lambda d: setattr(d, "PhotometricInterpretation", "HSV")), "no known"),
     "palette": (picture(lambda d: setattr(d, "PhotometricInterpretation", "PALETTE COLOR")), "RedPalette"),
     "video": (picture(video), "MPEG-4"),

@@ -34,7 +34,6 @@ REFUSALS: dict[str, str] = {
     "corrupt-pixels": "send the file again: its compressed pixels cannot be decoded",
     "bit-depth": "export with 8, 16 or 32 bits allocated for each voxel",
     "modality-lut": "export with RescaleSlope and RescaleIntercept instead of a lookup table",
-    "voi-lut": "export with WindowCenter and WindowWidth instead of a damaged lookup table",
     "photometric": "export as MONOCHROME1, MONOCHROME2, RGB, YBR or PALETTE COLOR",
     "palette": "export as RGB: the colour table is incomplete or of a kind that readers do not take alike",
     "video": "convert the video to single JPEG or uncompressed frames (for example with a DICOM toolkit)",

@@ -98,9 +98,11 @@ def _centimetres(region: Dataset) -> tuple[float, float] | None:
     units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))
     if region.get("RegionSpatialFormat") != TWO_DIMENSIONAL or units != (CENTIMETRES, CENTIMETRES):
         return None
-    values = [region.get("PhysicalDeltaX"), region.get("PhysicalDeltaY")]
-    mm = [abs(float(value)) * MM_PER_CM for value in values if value is not None]
-    return (mm[0], mm[1]) if len(mm) == 2 and all(LEAST_MM <= n <= MOST_MM for n in mm) else None
+    try:
+        mm = [abs(float(region.get(name))) * MM_PER_CM for name in ("PhysicalDeltaX", "PhysicalDeltaY")]
+    except (TypeError, ValueError):
+        return None
+    return (mm[0], mm[1]) if all(LEAST_MM <= n <= MOST_MM for n in mm) else None
 
 
 def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:

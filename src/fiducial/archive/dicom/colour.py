@@ -87,7 +87,9 @@ def _channel(dataset: Dataset, name: str, *, signed: bool) -> tuple[NDArray[np.u
         raise refuse("palette", f"{bits} bits for each entry")
     plain = dataset.get(f"{name}PaletteColorLookupTableData")
     segments = dataset.get(f"Segmented{name}PaletteColorLookupTableData")
-    if isinstance(plain, bytes) and plain:
+    if isinstance(plain, Sequence) and plain and not isinstance(plain, bytes):
+        values = np.asarray([int(entry) for entry in plain]).astype(np.uint16)
+    elif isinstance(plain, bytes) and plain:
         # Entries of 8 bits may be packed two to a word, or stand in a word each.
         wide = len(plain) >= 2 * n
         values = _words(plain, dataset, 16 if wide else 8)

@@ -74,7 +74,10 @@ class Grey:
 
 @dataclass(frozen=True)
 class Voi:
-    """Values of interest: ``kind`` is empty, ``linear``, ``linear_exact``, ``sigmoid`` or ``lut`` (PS3.3 C.11.2)."""
+    """Values of interest (PS3.3 C.11.2).
+
+    ``kind`` is empty, ``linear``, ``linear_exact``, ``sigmoid``, ``lut``, or ``unreadable`` where they are damaged.
+    """
 
     kind: str = ""
     center: float = float("nan")
@@ -91,7 +94,8 @@ def grey_of(dataset: Dataset, layout: Layout) -> Grey:
     low, high = (float(end) for end in layout.stored_range)
     slope, intercept, table = 1.0, 0.0, None
     if dataset.get("ModalityLUTSequence"):
-        table = lookup_table(dataset.ModalityLUTSequence[0], code="modality-lut", signed_input=layout.is_signed)
+        item = dataset.ModalityLUTSequence[0]
+        table = lookup_table(item, signed_input=layout.is_signed, little=is_little(dataset))
         low, high = 0.0, float(2**table.bits - 1)
     elif dataset.get("RescaleSlope") is not None and dataset.get("RescaleIntercept") is not None:
         slope, intercept = _number(dataset.RescaleSlope), _number(dataset.RescaleIntercept)
@@ -102,7 +106,11 @@ def grey_of(dataset: Dataset, layout: Layout) -> Grey:
 
 
 def voi_of(dataset: Dataset, grey: Grey) -> Voi:
-    """The first values of interest that an image states; a window before a table, as it says the same exactly."""
+    """The first values of interest that an image states; a window before a table, as it says the same exactly.
+
+    Raises:
+        UnreadableFile: the table is damaged.
+    """
     center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     kind = str(dataset.get("VOILUTFunction") or "LINEAR").strip().lower()
     least = 1.0 if kind == "linear" else np.nextafter(0.0, 1.0)
@@ -110,7 +118,7 @@ def voi_of(dataset: Dataset, grey: Grey) -> Voi:
         return Voi(kind, center, width)
     if dataset.get("VOILUTSequence"):
         item = dataset.VOILUTSequence[0]
-        return Voi("lut", table=lookup_table(item, code="voi-lut", signed_input=grey.low < 0))
+        return Voi("lut", table=lookup_table(item, signed_input=grey.low < 0, little=is_little(dataset)))
     return Voi()
 
 
@@ -154,29 +162,38 @@ def window_of(voi: Voi, grey: Grey) -> tuple[float, float]:
     return grey.mirrored(center) + less, width
 
 
-def lookup_table(item: Dataset, *, code: str, signed_input: bool) -> LookupTable:
+def is_little(dataset: Dataset) -> bool:
+    """Whether words of the file are stored with the low byte first."""
+    return dataset.original_encoding[1] is not False
+
+
+def lookup_table(item: Dataset, *, signed_input: bool, little: bool = True) -> LookupTable:
     """A table of a Modality LUT or VOI LUT item; 0 entries mean 65,536 (PS3.3 C.11.1.1.1).
 
     Raises:
-        UnreadableFile: ``code``, where the table is not what its descriptor says.
+        UnreadableFile: ``modality-lut``, where the table is not what its descriptor says.
     """
     try:
         n, first, bits = (int(part) for part in item.LUTDescriptor)
         data = item["LUTData"].value
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise refuse(code, "LUTDescriptor or LUTData is absent or no numbers") from error
+        raise refuse("modality-lut", "LUTDescriptor or LUTData is absent or no numbers") from error
     n = n or 2**16
     if not 8 <= bits <= 16:
-        raise refuse(code, f"{bits} bits for each entry")
+        raise refuse("modality-lut", f"{bits} bits for each entry")
     if signed_input and first >= 2**15:
         first -= 2**16
     if isinstance(data, bytes):
-        values = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2") if len(data) >= 2 * n else _bytes_of(data)
+        values = _words_of(data, little=little) if len(data) >= 2 * n else _bytes_of(data)
     else:
         values = np.asarray(data, dtype=np.int64).reshape(-1).astype(np.uint16)
     if len(values) < n:
-        raise refuse(code, f"{len(values)} of {n} entries")
+        raise refuse("modality-lut", f"{len(values)} of {n} entries")
     return LookupTable(first, values[:n], bits)
+
+
+def _words_of(data: bytes, *, little: bool) -> NDArray[np.unsignedinteger[Any]]:
+    return np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little else ">u2").astype(np.uint16)
 
 
 def _bytes_of(data: bytes) -> NDArray[np.unsignedinteger[Any]]:

@@ -17,7 +17,7 @@ from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom import calibration, cine
 from fiducial.archive.dicom.colour import CHANNELS, palette_of, rgb
 from fiducial.archive.dicom.discover import SeriesFiles
-from fiducial.archive.dicom.display import Grey, grey_of, voi_of, window_of
+from fiducial.archive.dicom.display import Grey, Voi, grey_of, voi_of, window_of
 from fiducial.archive.dicom.header import SeriesReference
 from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
 from fiducial.archive.dicom.kinds import PICTURES
@@ -236,8 +236,11 @@ def _stacked(layout: Layout, convert: Callable[[NDArray[Any]], NDArray[Any]]) ->
 
 
 def _display(dataset: Dataset, grey: Grey) -> dict[str, Any]:
-    """How the picture is meant to be shown: in the image's own values."""
-    voi = voi_of(dataset, grey)
+    """How the picture is meant to be shown, in the image's own values: what is damaged there costs no voxel."""
+    try:
+        voi = voi_of(dataset, grey)
+    except (UnreadableFile, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
+        voi = Voi("unreadable")
     center, width = window_of(voi, grey)
     padding = cine.number(dataset, "PixelPaddingValue")
     shown = np.nan if np.isnan(padding) else float(grey(np.array([[padding]], dtype=np.int64))[0, 0])
