@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fiducial.archive.deidentify.elements import changed, put, texts_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
 DEEPEST = 32
+CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 NUMBERS = re.compile(rb"[0-9eE+\-. \\\0]*")
 # Removed or replaced values of these attributes are looked for in everything that is kept.
 IDENTIFIERS = {
@@ -76,6 +78,14 @@ def is_registered(uid: str) -> bool:
     return bool(UID(uid, validation_mode=IGNORE).name != uid)
 
 
+@cache
+def known_vrs() -> frozenset[str]:
+    """The VRs of PS3.5."""
+    from pydicom.valuerep import VR
+
+    return frozenset(map(str, VR))
+
+
 def clean(dataset: Dataset, about: Subject) -> None:
     """Apply the rules to ``dataset`` in place, items of sequences included; then search the texts that stay."""
     _clean(dataset, about, depth=0)
@@ -111,7 +121,8 @@ def _vr(dataset: Dataset, tag: BaseTag, raw: DataElement | RawDataElement | None
 
     stated = None if raw is None else raw.VR
     if stated and stated != "UN":
-        return str(stated)
+        # Two letters that are no VR say nothing about what follows them.
+        return str(stated) if stated in known_vrs() else "UN"
     try:
         known = dictionary_VR(tag)
     except KeyError:
@@ -122,11 +133,11 @@ def _vr(dataset: Dataset, tag: BaseTag, raw: DataElement | RawDataElement | None
 
 def _apply(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Subject, depth: int) -> None:
     """Do one action; whatever cannot be done for a malformed value ends in its removal."""
-    if action is Action.SEARCH and vr in WORDS:
-        about.kept.append((dataset, tag, vr))
-    elif action is Action.SEARCH and vr in ("DS", "IS") and not _is_number(dataset, tag):
+    if action is Action.SEARCH and not _is_well_formed(dataset, tag, vr):
         _count(about, tag, Action.REMOVE.value)
         del dataset[tag]
+    elif action is Action.SEARCH and vr in WORDS:
+        about.kept.append((dataset, tag, vr))
     elif action is Action.REMOVE:
         del dataset[tag]
     elif action is Action.ITEMS:
@@ -193,13 +204,17 @@ def _replace(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Sub
     put(dataset, tag, vr, new)
 
 
-def _is_number(dataset: Dataset, tag: BaseTag) -> bool:
-    """Whether a DS or IS holds nothing but numbers."""
+def _is_well_formed(dataset: Dataset, tag: BaseTag, vr: str) -> bool:
+    """Whether numbers in text are numbers, and text holds no byte that no text holds: else its length or VR lies."""
+    if vr not in WORDS and vr not in ("DS", "IS"):
+        return True
     raw = dataset.get_item(tag)
     value = None if raw is None else raw.value
-    if isinstance(value, bytes):
-        return NUMBERS.fullmatch(value) is not None
-    return all(NUMBERS.fullmatch(text.encode("utf-8", "replace")) for text in texts_of(dataset, tag))
+    if not isinstance(value, bytes):
+        value = "\\".join(texts_of(dataset, tag)).encode("utf-8", "replace")
+    if vr in WORDS:
+        return CONTROLS.search(value.rstrip(b"\0 ")) is None
+    return NUMBERS.fullmatch(value) is not None
 
 
 def _learn(dataset: Dataset, tag: BaseTag, vr: str, about: Subject) -> None:

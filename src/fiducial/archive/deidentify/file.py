@@ -20,6 +20,7 @@ from fiducial.archive.dicom.write import file_head
 from fiducial.archive.materialise import years_between
 from fiducial.archive.pseudonym import Pseudonyms
 from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom.dataelem import RawDataElement
@@ -69,11 +70,11 @@ def deidentify_file(job: FileJob) -> Cleaned:
     with quiet_pydicom():
         dataset = read_dataset(job.source)
         syntax = _syntax(dataset)
-        if overlay_in_pixels(dataset):
-            raise NeedsReviewError(Review("overlay-in-pixels", "an overlay in bits of the pixel data"))
         about = Subject(Pseudonyms(job.key), rules_of(job.options), job.subject, job.site, job.days)
-        about.identity.encodings = (*ENCODINGS, *_encodings(dataset))
         try:
+            if overlay_in_pixels(dataset):
+                raise NeedsReviewError(Review("overlay-in-pixels", "an overlay in bits of the pixel data"))
+            about.identity.encodings = (*ENCODINGS, *_encodings(dataset))
             pixels = _take_pixels(dataset)
             if job.factor is not None:
                 to_suv(dataset, job.factor)
@@ -83,7 +84,9 @@ def deidentify_file(job: FileJob) -> Cleaned:
             clean(dataset, about)
             _declare(dataset, job, syntax)
             body = encoded(dataset, syntax)
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError) as error:
+        except (UnreadableFile, NeedsReviewError, MemoryError):
+            raise
+        except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
             raise refuse("unreadable", f"a value that cannot be parsed ({type(error).__name__})") from error
         head = _head(sop_class, str(dataset.SOPInstanceUID), syntax)
         _require_clean(about, head + body, pixels, job)

@@ -8,6 +8,7 @@ mapped like those of the table, and short text stays after it was searched for t
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -185,7 +186,7 @@ class Rules:
         if not tag & 0xFFFF:
             return Action.REMOVE
         row = self._table.get(tag)
-        return self._unlisted(keyword_of(tag), vr) if row is None else self._listed(row, vr)
+        return self._unlisted(tag, keyword_of(tag), vr) if row is None else self._listed(row, vr)
 
     def _listed(self, row: Row, vr: str) -> Action:
         options = self.options
@@ -201,21 +202,21 @@ class Rules:
             return Action.CLEAN
         return _basic(row.basic, vr)
 
-    def _unlisted(self, keyword: str, vr: str) -> Action:
+    def _unlisted(self, tag: int, keyword: str, vr: str) -> Action:
         """Stricter than the profile, which keeps what its table does not list."""
-        if not keyword or keyword in ALSO_REMOVED or vr in ("PN", "AE", "UN"):
-            return Action.REMOVE
-        if keyword in ALSO_DEVICES and not self.options.device_identity:
+        device = keyword in ALSO_DEVICES and not self.options.device_identity
+        # Text where the dictionary says numbers or a UID is not what it says it is.
+        if not keyword or keyword in ALSO_REMOVED or device or (vr in SHORT_TEXT and vr_of(tag) not in TEXT):
             return Action.REMOVE
         if vr in FREE_TEXT or vr in BINARY:
-            return (
-                Action.SEARCH if keyword in KNOWN_SAFE else Action.DUMMY if keyword == "TrackingID" else Action.REMOVE
-            )
-        if vr in DATES:
-            return Action.EMPTY if self.options.dates == "removed" else Action.SHIFT
-        if vr == "UI":
-            return Action.SEARCH if "ClassUID" in keyword or "TransferSyntaxUID" in keyword else Action.UID
-        return {"SQ": Action.ITEMS, "AS": Action.AGE}.get(vr, Action.SEARCH)
+            tracking = Action.DUMMY if keyword == "TrackingID" else Action.REMOVE
+            return Action.SEARCH if keyword in KNOWN_SAFE and vr != "UN" else tracking
+        if vr in DATES and self.options.dates == "removed":
+            return Action.EMPTY
+        if vr == "UI" and re.search("ClassUID|TransferSyntaxUID", keyword):
+            return Action.SEARCH
+        by_vr = {"PN": Action.REMOVE, "AE": Action.REMOVE, "UI": Action.UID, "SQ": Action.ITEMS, "AS": Action.AGE}
+        return by_vr.get(vr, Action.SHIFT if vr in DATES else Action.SEARCH)
 
 
 def _basic(basic: str, vr: str) -> Action:
@@ -240,3 +241,10 @@ def keyword_of(tag: int) -> str:
     from pydicom.datadict import keyword_for_tag
 
     return keyword_for_tag(tag)
+
+
+def vr_of(tag: int) -> str:
+    """The dictionary's VR of a tag that it knows."""
+    from pydicom.datadict import dictionary_VR
+
+    return str(dictionary_VR(tag))
