@@ -512,6 +512,34 @@ def test_coherence_tomography_has_a_place_where_it_says_one(tmp_path: Path, dico
     np.testing.assert_array_equal(loose.image.geometry.affine, np.diag([0.012, 0.004, 0.25, 1]))
 
 
+def test_tomosynthesis_is_a_volume_in_the_patient(tmp_path: Path, dicom_picture: Write) -> None:
+    slices = np.stack([ASYMMETRIC, ASYMMETRIC // 2, ASYMMETRIC // 4]).astype(np.uint16)
+    shared = item(
+        PixelMeasuresSequence=Sequence([item(PixelSpacing=[0.1, 0.1], SliceThickness=1)]),
+        PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=[0, 1, 0, 0, 0, -1])]),
+    )
+    frames = [item(PlanePositionSequence=Sequence([item(ImagePositionPatient=[-10 - k, 0, 0])])) for k in range(3)]
+    path = dicom_picture(
+        tmp_path / "a.dcm",
+        slices,
+        "13.1.3",
+        Modality="MG",
+        FrameOfReferenceUID="2.25.5",
+        SharedFunctionalGroupsSequence=Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=Sequence(frames),
+    )
+    image = decoded(path).image
+    assert (image.modality, image.unit) == ("MG", "")
+    assert image.geometry.spacing_mm == pytest.approx((0.1, 0.1, 1.0))
+    np.testing.assert_array_equal(image.array[0, :, :, 0].T, ASYMMETRIC)
+    np.testing.assert_allclose(image.geometry.affine[:3, 3], [10, 0, 0])
+
+
+def test_a_single_file_is_read_whatever_its_kind(tmp_path: Path, dicom_picture: Write) -> None:
+    image = read_image(dicom_picture(tmp_path / "a.dcm", ASYMMETRIC, Modality="DX"))
+    assert (image.modality, image.array.shape) == ("DX", (1, 5, 4, 1))
+
+
 def test_copies_in_another_encoding_are_one_image(tmp_path: Path, dicom_picture: Write) -> None:
     path = dicom_picture(tmp_path / "in" / "a.dcm", np.tile(ASYMMETRIC, (8, 8)))
     dataset = pydicom.dcmread(path)

@@ -234,7 +234,7 @@ def test_two_series_in_one_folder_are_two(make_ct: Callable[..., list[Path]], ct
     make_ct(tmp_path / "a")
     write_series(ct, tmp_path / "b", DicomHeader("P2"))
     assert len(find_series(tmp_path)) == 2
-    with pytest.raises(InputRefused, match="2 CT, MR or PET series, one expected"):
+    with pytest.raises(InputRefused, match="2 series of images, one expected"):
         read_dicom(tmp_path)
 
 

@@ -48,7 +48,8 @@ PICTURES: dict[str, str] = {
     f"{_IMAGE}77.1.7": "DMS",
     f"{_IMAGE}481.1": "RTIMAGE",
 }
-# Enhanced CT, MR and PET and their legacy converted kind (PS3.4, B.5): many frames in a file, and their modality.
+# Enhanced CT, MR and PET, their legacy converted kind, and volumes of X-ray projections (PS3.4, B.5): many frames in a
+# file, and their modality.
 ENHANCED: dict[str, str] = {
     f"{CT_IMAGE}.1": "CT",
     f"{CT_IMAGE}.2": "CT",
@@ -56,6 +57,9 @@ ENHANCED: dict[str, str] = {
     f"{MR_IMAGE}.4": "MR",
     f"{PET_IMAGE}.1": "PT",
     "1.2.840.10008.5.1.4.1.1.130": "PT",
+    f"{_IMAGE}13.1.1": "XA",
+    f"{_IMAGE}13.1.2": "DX",
+    f"{_IMAGE}13.1.3": "MG",
 }
 # Kinds of which a series becomes images: `DECODERS` (archive/decoders.py) reads them.
 IMAGES: dict[str, str] = {

@@ -71,16 +71,18 @@ def read_volume(series: SeriesFiles) -> Volume:
 
 
 def read_dicom(path: Path) -> Image:
-    """Read the one series of a folder, or of a single file.
+    """Read the one image of a folder, or of a single file, whatever its kind.
 
     Raises:
-        UnreadableFile: a refusal by code, or the folder holds no plain series, or several.
+        UnreadableFile: a refusal by code, or the folder holds no image, or several.
     """
+    from fiducial.archive.decoders import DECODERS
+
     series = find_series(path)
     if len(series) != 1:
-        raise refuse("format", f"{len(series)} CT, MR or PET series, one expected", where=str(path))
+        raise refuse("format", f"{len(series)} series of images, one expected", where=str(path))
     try:
-        return read_series(series[0])
+        return DECODERS[series[0].kind](series[0]).image
     except UnreadableFile as refusal:
         raise UnreadableFile(refusal.given, where=str(path), action=refusal.action) from refusal
 
@@ -110,7 +112,7 @@ def decode(stack: Stack) -> Volume:
             f"gantry-tilt: slices lean by {degrees:.2f} degrees; resampled (linear within each slice) onto "
             f"{' x '.join(map(str, geometry.shape))} voxels, {fill:g} where no slice was"
         )
-    image = Image(array[None], geometry, stack.modality, UNITS[stack.modality])
+    image = Image(array[None], geometry, stack.modality, UNITS.get(stack.modality, ""))
     return Volume(image, tuple(repairs), {**scales.columns, "padding_value": _padding(stack, scales.pairs)})
 
 
@@ -148,10 +150,12 @@ def _scales(stack: Stack) -> _Scales:
     mapped = {h.text("RealWorldValueUnits") for h in headers}
     pairs = [(h.number("RescaleSlope"), h.number("RescaleIntercept")) for h in headers]
     absent = all(pair == (None, None) for pair in pairs)
-    if len(mapped) == 1 and (mapped <= set(REAL_WORLD[modality]) or (modality == "MR" and absent and mapped != {""})):
+    if len(mapped) == 1 and (
+        mapped <= set(REAL_WORLD.get(modality, ())) or (modality == "MR" and absent and mapped != {""})
+    ):
         real = [(h.number("RealWorldValueSlope"), h.number("RealWorldValueIntercept")) for h in headers]
         return _Scales(_valid(np.array(real, dtype=np.float64)))
-    if modality == "MR" and absent:
+    if modality not in ("CT", "PT") and absent:
         return _Scales(None)
     n_absent = sum(slope is None or intercept is None for slope, intercept in pairs)
     if n_absent:
