@@ -67,7 +67,9 @@ def test_what_nobody_looked_for_is_not_clear(clean: AuditInput) -> None:
 
 
 def test_a_second_opening(clean: AuditInput) -> None:
-    assert "opened 3 times" in findings(replace(clean, openings=3), "openings")[0]
+    assert "opened 3 times;" in findings(replace(clean, openings=3), "openings")[0]
+    changed = findings(replace(clean, openings=3, openings_other_versions=2), "openings")[0]
+    assert "opened 3 times, 2 of them before the study file or the cohort was changed" in changed
 
 
 def test_missing_predictions_truths_and_attributes(clean: AuditInput) -> None:

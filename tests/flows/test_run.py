@@ -11,7 +11,7 @@ import pytest
 from fiducial.audit.given import AuditSettings
 from fiducial.errors import IntegrityError, RunMismatch
 from fiducial.flows import audit, check, predict, report, run, train
-from fiducial.flows.openings import LEDGER, count_openings, record_opening
+from fiducial.flows.openings import LEDGER, Openings, count_openings, record_opening
 from fiducial.records.runs import read_record, seal, verify
 
 QUICK = AuditSettings(n_replicates=100)
@@ -34,19 +34,27 @@ FILES = {
 
 
 def test_openings_are_counted_by_study_and_every_line_is_kept(tmp_path):
-    assert record_opening(tmp_path, fingerprint="a", study="s", run="r1") == 1
-    assert record_opening(tmp_path, fingerprint="b", study="s", run="r2") == 1
-    assert record_opening(tmp_path, fingerprint="a", study="s", run="r3") == 2
+    assert record_opening(tmp_path, fingerprint="a", study="s", run="r1") == Openings(1)
+    assert record_opening(tmp_path, fingerprint="b", study="t", run="r2") == Openings(1)
+    assert record_opening(tmp_path, fingerprint="a", study="s", run="r3") == Openings(2)
     lines = [json.loads(line) for line in (tmp_path / LEDGER).read_text().splitlines()]
     assert [line["run"] for line in lines] == ["r1", "r2", "r3"]
+
+
+def test_a_study_that_is_changed_after_a_look_does_not_begin_anew(tmp_path):
+    for fingerprint in ("a", "a", "b"):
+        record_opening(tmp_path, fingerprint=fingerprint, study="s", run="r")
+    assert count_openings(tmp_path, fingerprint="c", study="s") == Openings(3, 3)
+    assert count_openings(tmp_path, fingerprint="a", study="s") == Openings(3, 1)
+    assert count_openings(tmp_path, fingerprint="a", study="renamed") == Openings(2)
 
 
 def test_a_torn_line_is_not_an_opening(tmp_path):
     record_opening(tmp_path, fingerprint="a", study="s", run="r")
     with (tmp_path / LEDGER).open("a") as file:
         file.write('{"fingerprint": "a", "stu')
-    assert count_openings(tmp_path, fingerprint="a") == 1
-    assert count_openings(tmp_path / "absent", fingerprint="a") == 0
+    assert count_openings(tmp_path, fingerprint="a", study="s") == Openings(1)
+    assert count_openings(tmp_path / "absent", fingerprint="a", study="s") == Openings(0)
 
 
 # a finished run

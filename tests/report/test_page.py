@@ -235,6 +235,12 @@ def test_phantoms_are_labelled_and_real_data_are_named(page: str, make_segmentat
 def test_openings_are_told(make_classification: Make) -> None:
     assert "has been opened once, this audit included." in _Reader(render(make_classification(openings=1))).text
     assert "has been opened 7 times" in _Reader(render(make_classification(openings=7))).text
+    given = make_classification(openings=3)
+    said = "the test part was opened 3 times, 2 of them before the study file or the cohort was changed"
+    row = {"check": "openings", "metric": "n_openings", "value": 3.0, "verdict": "finding", "reason": said}
+    evidence = table([*given.evidence.to_dict("records"), row], EVIDENCE)
+    text = _Reader(render(make_classification(openings=3, evidence=evidence))).text
+    assert f"T{said[1:]}. Each further look weakens" in text
 
 
 def test_the_report_is_unsigned_and_names_the_digest(page: str, make_classification: Make) -> None:

@@ -63,7 +63,8 @@ class AuditInput:
     second model's final answers on the same images).
     ``attributes`` has one row per image: ``image``, ``subject``, optionally ``split``, and the attribute columns.
     ``leaks`` are the leaks that the cohort check found, None if nobody looked. ``openings`` counts how often the test
-    part was opened, 0 if nobody counted. ``unmatched`` are ids of a table of attributes, None where there was none that
+    part was opened, 0 if nobody counted, ``openings_other_versions`` how many of these before the study file or the
+    cohort was changed. ``unmatched`` are ids of a table of attributes, None where there was none that
     had to be joined. ``source`` says where the tables come from, with a digest.
     """
 
@@ -74,6 +75,7 @@ class AuditInput:
     settings: AuditSettings = AuditSettings()
     leaks: Sequence[Any] | None = None
     openings: int = 0
+    openings_other_versions: int = 0
     source: str = ""
     members: pd.DataFrame | None = None
     readings: pd.DataFrame | None = None

@@ -1,6 +1,6 @@
 """Openings: how often has the test part been looked at before this audit?
 
-What it measures: the count of audits of one test part under one study.
+What it measures: the count of audits of one test part under one study, earlier versions of it included.
 Why it matters: choosing among models by their test figures makes the best one look better than it is.
 What it cannot see: looks at the same images outside this tool.
 """
@@ -22,10 +22,12 @@ def check_openings(given: AuditInput) -> CheckResult:
             [evidence_row(given, CHECK, "n_openings", verdict="not_possible", reason=reason, method=method)]
         )
     first = given.openings == 1
+    n_other = given.openings_other_versions
+    before = f", {n_other} of them before the study file or the cohort was changed" if n_other else ""
     reason = (
         "this is the first opening"
         if first
-        else f"the test part was opened {given.openings} times; figures chosen after the first are optimistic"
+        else f"the test part was opened {given.openings} times{before}; figures chosen after the first are optimistic"
     )
     said = {"value": float(given.openings), "verdict": "clear" if first else "finding", "reason": reason}
     reference = "Dwork et al., Science 2015 (reusable holdout)"

@@ -100,6 +100,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
     drawn = raters_of_cohort(cohort, folder, set(final.loc[final["split"] == audited_split(final), "image"]))
     rated = measure_raters(drawn, workers=asked.workers, progress=asked.progress).cases if len(drawn) else None
     fingerprint = str(record.get("fingerprint", ""))
+    before = count_openings(folder, fingerprint=fingerprint, study=study.name)
     settings = replace(asked.settings, person_known=asked.settings.person_known and person_known(cohort))
     attributes, unmatched = joined(cohort_attributes(cohort, study), asked.attributes)
     given = AuditInput(
@@ -109,13 +110,14 @@ def from_run(run: Path, asked: Asked) -> Opened:
         study=study,
         settings=settings,
         leaks=leaks_of(cohort, run, record),
-        openings=count_openings(folder, fingerprint=fingerprint) + 1,
+        openings=before.n + 1,
+        openings_other_versions=before.n_other_versions,
         source=f"predictions.parquet sha256:{record['files']['predictions.parquet'][:16]}",
         unmatched=unmatched,
         rated=rated,
     )
 
-    def opening() -> int:
+    def opening() -> object:
         return record_opening(folder, fingerprint=fingerprint, study=study.name, run=run.resolve().name)
 
     return Opened(given, opening, drawer(given, final, run, Files(cohort, folder)))

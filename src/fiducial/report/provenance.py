@@ -148,6 +148,11 @@ def integrity(given: ReportInput, found: Sequence[Row]) -> Section:
     else:
         times = "once" if given.openings == 1 else f"{wording.count(given.openings)} times"
         text = f"The test part of this study has been opened {times}, this audit included."
+        changed = next(
+            (str(r["reason"]) for r in found if r["check"] == "openings" and "was changed" in r["reason"]), ""
+        )
+        if changed:
+            text = f"{wording.sentence(changed)}."
         if given.openings > 1:
             text += " Each further look weakens what the test part proves: choices may have been made after seeing it."
         blocks.append(Text(text, "warning" if given.openings > 3 else "body"))
