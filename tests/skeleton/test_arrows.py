@@ -87,17 +87,19 @@ def test_torch_is_imported_only_where_the_table_says(rooms, modules):
     ]
     assert not wrong, wrong
 
+PARTS = {"fiducial.archive.sources.": "pacs", "fiducial.features.radiomics.": "radiomics"}
+"""Packages whose files may import what their extra installs."""
+
 
 def test_what_the_core_imports_is_a_core_dependency(rooms, modules, root: Path):
-    """The core installs without its extras: `[train]` is for files that may import torch, `[pacs]` for `sources`."""
+    """The core installs without its extras: `[train]` is for files that may import torch, others for their part."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
 
     def names(lines: list[str]) -> set[str]:
         return {re.split(r"[<>=!~\[; ]", line)[0].lower() for line in lines}
 
     core = names(project["dependencies"])
-    train = core | names(project["optional-dependencies"]["train"])
-    pacs = core | names(project["optional-dependencies"]["pacs"])
+    extras = {name: core | names(lines) for name, lines in project["optional-dependencies"].items()}
     wrong = []
     for module in modules:
         torch = bool(module.room) and rooms[module.room].may_import_torch(module.path)
@@ -105,7 +107,8 @@ def test_what_the_core_imports_is_a_core_dependency(rooms, modules, root: Path):
             top = name.split(".")[0]
             if top in sys.stdlib_module_names or top == "fiducial":
                 continue
-            allowed = train if torch else pacs if ".archive.sources." in module.dotted else core
+            part = next((extra for prefix, extra in PARTS.items() if module.dotted.startswith(prefix)), "")
+            allowed = extras["train"] if torch else extras.get(part, core)
             if DISTRIBUTION.get(top, top).lower().replace("_", "-") not in allowed:
                 wrong.append(f"{module.dotted}:{line} imports {top}")
     assert not wrong, "not among the dependencies of its part: " + ", ".join(wrong)

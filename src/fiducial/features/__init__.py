@@ -1,0 +1,1 @@
+"""From images to numbers: radiomics by the IBSI standard."""

@@ -1,0 +1,70 @@
+"""How a region is prepared before its features are computed: the image processing of IBSI 1, chapter 2."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FAMILIES = (
+    "diagnostics",
+    "morphology",
+    "local_intensity",
+    "statistics",
+    "intensity_histogram",
+    "intensity_volume",
+    "glcm",
+    "glrlm",
+    "glszm",
+    "gldzm",
+    "ngtdm",
+    "ngldm",
+)
+AGGREGATIONS = ("2d_averaged", "2d_merged", "2.5d_averaged", "2.5d_merged", "3d_averaged", "3d_merged")
+"""Names of IBSI 1, section 3.6: by slice and direction; directions merged by slice; slices merged by direction; all of
+the slices merged; in the volume by direction; in the volume merged."""
+
+
+class Settings(BaseModel):
+    """Image processing and what to compute; frozen, unknown keys are refused.
+
+    ``spacing_mm`` is the grid to interpolate to (None: as the image is; 0 along an axis: as the image is along it).
+    ``resegment`` is a closed range of intensities, ``outlier_sigma`` keeps what lies within so many standard
+    deviations of the region's mean. One of ``bin_number`` (fixed bin number) and ``bin_width`` (fixed bin size) is
+    given. ``intensity_volume`` says how the intensity-volume histogram is binned: ``definite`` (intensities are whole
+    numbers in the image's unit), a bin width for continuous calibrated intensities, or a number of bins for
+    arbitrary units.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    families: tuple[str, ...] = FAMILIES
+    aggregations: tuple[str, ...] = ("3d_merged",)
+    spacing_mm: tuple[float, float, float] | None = None
+    image_interpolation: Literal["nearest", "linear", "cubic"] = "linear"
+    mask_interpolation: Literal["nearest", "linear", "cubic"] = "linear"
+    mask_threshold: float = Field(default=0.5, gt=0, lt=1)
+    round_intensities: bool = False
+    resegment: tuple[float | None, float | None] = (None, None)
+    outlier_sigma: float | None = Field(default=None, gt=0)
+    bin_number: int | None = Field(default=None, ge=2, le=4096)
+    bin_width: float | None = Field(default=None, gt=0)
+    ivh: Literal["definite", "continuous", "arbitrary"] = "definite"
+    ivh_bin_width: float | None = Field(default=None, gt=0)
+    ivh_bin_number: int = Field(default=1000, ge=2)
+    distance: int = Field(default=1, ge=1, description="Chebyshev distance of neighbours in GLCM, NGTDM and NGLDM")
+    coarseness: int = Field(
+        default=0, ge=0, description="NGLDM: largest difference of grey level that counts as dependent"
+    )
+
+    @model_validator(mode="after")
+    def _legal(self) -> Settings:
+        unknown = [name for name in self.families if name not in FAMILIES]
+        if unknown:
+            raise ValueError(f"families {unknown}; legal: {', '.join(FAMILIES)}")
+        strange = [name for name in self.aggregations if name not in AGGREGATIONS]
+        if strange:
+            raise ValueError(f"aggregations {strange}; legal: {', '.join(AGGREGATIONS)}")
+        if self.bin_number is not None and self.bin_width is not None:
+            raise ValueError("bin_number and bin_width; legal: one of the two")
+        return self

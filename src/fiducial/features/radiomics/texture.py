@@ -1,0 +1,151 @@
+"""Texture families: from grey levels to matrices, put together as asked, to named numbers (IBSI 1, 3.6 to 3.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiducial.features.radiomics import kernels
+from fiducial.features.radiomics.catalogue import catalogue
+from fiducial.features.radiomics.directions import directions, merged
+from fiducial.features.radiomics.emphasis import emphasis_features
+from fiducial.features.radiomics.glcm import glcm_features
+from fiducial.features.radiomics.ngtdm import ngtdm_features
+from fiducial.features.radiomics.region import Discretised, Region, border_distance
+from fiducial.features.radiomics.settings import Settings
+
+Floats = NDArray[np.float64]
+DIRECTED = ("glcm", "glrlm")
+"""Families that are counted by direction, and so are averaged or merged in a volume."""
+
+
+def aggregations_of(family: str, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The aggregations of a family: those asked for; families without directions know ``2d``, ``2.5d`` and ``3d``."""
+    if family in DIRECTED:
+        return asked
+    return tuple(dict.fromkeys(name.partition("_")[0] for name in asked))
+
+
+@dataclass(frozen=True)
+class Texture:
+    """The matrices of one discretised region; each is counted once, whatever is asked of it."""
+
+    region: Region
+    grey: Discretised
+    settings: Settings
+
+    @cached_property
+    def slices(self) -> NDArray[np.int64]:
+        """Voxels of each slice of the padded levels."""
+        return np.asarray((self.grey.levels > 0).sum(axis=(0, 1)))
+
+    def family(self, family: str, aggregation: str) -> dict[str, float]:
+        """The features of a family at one aggregation, by IBSI name."""
+        return FAMILIES[family](self, aggregation)
+
+    @cached_property
+    def _zones(self) -> dict[bool, NDArray[np.int64]]:
+        """Zones in the volume (False) and by slice (True), with their distances."""
+        return {
+            in_slice: kernels.zones(
+                self.grey.levels, border_distance(self.region, in_slice=in_slice), 0 if in_slice else 1
+            )
+            for in_slice in self._wanted_dimensions
+        }
+
+    @cached_property
+    def _wanted_dimensions(self) -> tuple[bool, ...]:
+        names = self.settings.aggregations
+        flat, deep = any(not name.startswith("3d") for name in names), any(name.startswith("3d") for name in names)
+        return (*((True,) if flat else ()), *((False,) if deep else ()))
+
+    @cached_property
+    def _neighbourhoods(self) -> dict[bool, tuple[Floats, Floats]]:
+        reach = self.settings.distance
+        return {
+            in_slice: kernels.neighbourhoods(
+                self.grey.levels,
+                self.grey.n_levels,
+                reach,
+                0 if in_slice else reach,
+                self.settings.coarseness,
+                in_slice,
+            )
+            for in_slice in self._wanted_dimensions
+        }
+
+    def glcm(self, aggregation: str) -> dict[str, float]:
+        """Co-occurrence features."""
+        in_slice = not aggregation.startswith("3d")
+        steps = directions(2 if in_slice else 3, self.settings.distance)
+        counts = kernels.cooccurrence(self.grey.levels, steps, self.grey.n_levels, in_slice)
+        matrices = merged(counts, aggregation)
+        return _averaged("glcm", glcm_features(matrices)) if len(matrices) else {}
+
+    def glrlm(self, aggregation: str) -> dict[str, float]:
+        """Run-length features; a matrix that merges d directions counts each voxel d times."""
+        in_slice = not aggregation.startswith("3d")
+        steps = directions(2 if in_slice else 3)
+        longest = max(self.grey.levels.shape)
+        counts = kernels.run_lengths(self.grey.levels, steps, self.grey.n_levels, longest, in_slice)
+        matrices = merged(counts, aggregation)
+        lengths = np.arange(1, longest + 1)
+        n_voxels = matrices.sum(axis=1) @ lengths
+        return _averaged("glrlm", emphasis_features(matrices, n_voxels))
+
+    def glszm(self, aggregation: str) -> dict[str, float]:
+        """Size-zone features."""
+        return self._of_zones("glszm", aggregation, column=1)
+
+    def gldzm(self, aggregation: str) -> dict[str, float]:
+        """Distance-zone features."""
+        return self._of_zones("gldzm", aggregation, column=2)
+
+    def _of_zones(self, family: str, aggregation: str, *, column: int) -> dict[str, float]:
+        found = self._zones[aggregation != "3d"]
+        groups = [found[found[:, 3] == z] for z in np.unique(found[:, 3])] if aggregation == "2d" else [found]
+        results = []
+        for zones in groups:
+            # Sizes are few among many: only those that occur are columns, and their values are weighed as they are.
+            matrix = np.zeros((1, self.grey.n_levels, int(zones[:, column].max())))
+            np.add.at(matrix[0], (zones[:, 0] - 1, zones[:, column] - 1), 1)
+            results.append(emphasis_features(matrix, np.array([zones[:, 1].sum()], dtype=np.float64)))
+        stacked = {name: np.concatenate([one[name] for one in results]) for name in results[0]}
+        return _averaged(family, stacked)
+
+    def ngtdm(self, aggregation: str) -> dict[str, float]:
+        """Neighbourhood grey tone difference features."""
+        differences = self._neighbourhoods[aggregation != "3d"][0]
+        matrices = _by_slice(differences, aggregation)
+        with_neighbours = matrices[matrices[:, :, 0].sum(axis=1) > 0]
+        return _averaged("ngtdm", ngtdm_features(with_neighbours)) if len(with_neighbours) else {}
+
+    def ngldm(self, aggregation: str) -> dict[str, float]:
+        """Neighbouring grey level dependence features."""
+        matrices = _by_slice(self._neighbourhoods[aggregation != "3d"][1], aggregation)
+        return _averaged("ngldm", emphasis_features(matrices, matrices.sum(axis=(1, 2))))
+
+
+def _by_slice(counts: Floats, aggregation: str) -> Floats:
+    """Matrices by slice (``2d``) or all slices together; slices without a voxel are left out."""
+    matrices = counts if aggregation == "2d" else counts.sum(axis=0)[None]
+    return np.asarray(matrices[matrices.reshape(len(matrices), -1).sum(axis=1) > 0])
+
+
+def _averaged(family: str, features: dict[str, Floats]) -> dict[str, float]:
+    """The mean over matrices of each of the family's features, by IBSI name."""
+    return {one.name: float(features[one.matrix_feature].mean()) for one in catalogue()[family]}
+
+
+FAMILIES: dict[str, Callable[[Texture, str], dict[str, float]]] = {
+    "glcm": Texture.glcm,
+    "glrlm": Texture.glrlm,
+    "glszm": Texture.glszm,
+    "gldzm": Texture.gldzm,
+    "ngtdm": Texture.ngtdm,
+    "ngldm": Texture.ngldm,
+}
