@@ -19,7 +19,15 @@ import pytest
 from fiducial.archive import Pseudonyms, ingest_dicom, private_key, read_image, read_mask
 from fiducial.archive.deidentify import Deidentified, Options, deidentify_dicom
 from fiducial.archive.deidentify.review import SET_ASIDE
-from fiducial.archive.dicom import DicomHeader, PetDose, find_series, read_dicom, stack_series, write_series
+from fiducial.archive.dicom import (
+    DicomHeader,
+    PetDose,
+    find_series,
+    read_dicom,
+    read_series,
+    stack_series,
+    write_series,
+)
 from fiducial.archive.refusal import REFUSALS
 from fiducial.archive.rtstruct import read_rtstruct, write_rtstruct
 from fiducial.errors import InputRefused, UnreadableFile
@@ -399,6 +407,29 @@ def test_segmentations_and_slides_keep_their_references(data: Path, tmp_path: Pa
         assert [s.SegmentLabel for s in one.get("SegmentSequence", ())] == [
             s.SegmentLabel for s in two.get("SegmentSequence", ())
         ]
+
+
+@pytest.mark.real_data
+def test_a_real_patient_keeps_voxels_and_structures(data: Path, tmp_path: Path) -> None:
+    """CT, MR and PET of one patient, each with an RTSTRUCT: the same images and masks before and after."""
+    source = data / "dicom_sarcoma" / "STS_002"
+    made = run(source, tmp_path / "out", Options(clean_descriptors=True))
+    assert statuses(made) == {"accepted": 6}
+    uids = json.loads((tmp_path / "out" / "private" / "uids.json").read_text())
+    new = {series.series_uid: series for series in find_series(made.send)}
+    drawn = [path for path in made.send.rglob("*.dcm") if pydicom.dcmread(path).Modality == "RTSTRUCT"]
+    for name in ("CT", "MR_T1", "PET"):
+        (raw,) = find_series(source / name / "image")
+        series = new[uids[raw.series_uid]]
+        one, two = read_series(raw), read_series(series)
+        np.testing.assert_array_equal(one.array, two.array)
+        np.testing.assert_array_equal(one.geometry.affine, two.geometry.affine)
+        (path,) = [path for path in drawn if series.series_uid.encode() in path.read_bytes()]
+        masks = read_rtstruct(source / name / "mask" / "RS.dcm", stack_series(raw).reference)
+        again = read_rtstruct(path, stack_series(series).reference)
+        assert list(again) == list(masks)
+        for structure in masks:
+            np.testing.assert_array_equal(masks[structure], again[structure])
 
 
 def references(ds: pydicom.Dataset) -> list[str]:

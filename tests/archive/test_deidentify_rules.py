@@ -204,7 +204,8 @@ def test_dummies_are_valid_in_their_vr(vr: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("GTV_Lung right", "GTV Lung right"),
+        ("GTV_Lung right", "GTV_Lung right"),
+        ("GTV_Miller_lung", "GTV lung"),
         ("Miller", ""),
         ("T1w SAG 3mm of J. Doe", "T1w SAG 3mm of"),
         ("60Gy 1956", ""),

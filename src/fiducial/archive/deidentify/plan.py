@@ -12,7 +12,7 @@ from fiducial.archive.deidentify.file import FileJob
 from fiducial.archive.deidentify.profile import Options
 from fiducial.archive.deidentify.review import Review, review
 from fiducial.archive.deidentify.suv import factor_of
-from fiducial.archive.dicom.discover import RefusedFile, scan
+from fiducial.archive.dicom.discover import MIN_FILES_FOR_PROCESSES, RefusedFile, scan
 from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.kinds import DICOMDIR
 from fiducial.archive.materialise import place_of
@@ -104,7 +104,8 @@ def plan(root: Path, given: Names, *, homes: dict[str, str], workers: int, progr
 def _headers(paths: list[Path], *, workers: int, progress: Progress) -> tuple[list[FileHeader], list[RefusedFile]]:
     """Headers of files that can be cleaned, and the other files with the reason."""
     chunks = {str(i): paths[i : i + FILES_PER_CHUNK] for i in range(0, len(paths), FILES_PER_CHUNK)}
-    found = map_cases(scan, chunks, workers=workers, progress=progress, title="reading headers")
+    n_workers = workers if len(paths) >= MIN_FILES_FOR_PROCESSES else 1
+    found = map_cases(scan, chunks, workers=n_workers, progress=progress, title="reading headers")
     scanned = [item for chunk in found.results.values() for item in chunk]
     for failure in found.failures:
         alone = {str(path): [path] for path in chunks[failure.key]}

@@ -42,6 +42,7 @@ def allowed() -> frozenset[str]:
 
 
 def cleaned(text: str) -> str:
-    """The allowed words of ``text`` and its numbers of one or two digits, separated by spaces."""
-    words = (word for word in SEPARATORS.split(text.strip(" \0")) if word)
-    return " ".join(w for w in words if w.casefold() in allowed() or SMALL_NUMBER.fullmatch(w.casefold()))
+    """``text`` as it is if all its words are allowed, or numbers of one or two digits; else those that are, alone."""
+    words = [word for word in SEPARATORS.split(text.strip(" \0")) if word]
+    kept = [word for word in words if word.casefold() in allowed() or SMALL_NUMBER.fullmatch(word.casefold())]
+    return text.strip(" \0") if kept == words else " ".join(kept)
