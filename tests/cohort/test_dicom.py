@@ -2,10 +2,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fiducial.archive.dicom import DicomHeader, write_series
 from fiducial.cohort import describe, find_leaks, ingest, load_cohort, split_cohort
 from fiducial.phantom.hospital import Planting, make_patients, write_hospital
+from fiducial.records.image import Geometry, Image
 from fiducial.records.split import SplitRule
 
 
@@ -61,3 +64,14 @@ def test_a_patient_repeated_across_splits_is_found(tmp_path: Path, how: str) -> 
     names = json.loads((tmp_path / "cohort" / "private" / "subjects.json").read_text())
     (raw,) = [name.removesuffix("-R") for name in names if name.endswith("-R")]
     assert {leak.subject_a, leak.subject_b} == {names[raw], names[f"{raw}-R"]}
+
+
+def test_dates_by_site_or_none(tmp_path: Path) -> None:
+    """One site's visit has its moved date; under the stricter shift no date is told."""
+    image = Image(np.zeros((1, 4, 4, 2), np.int16), Geometry(np.diag([-1.0, -1.0, 1.0, 1.0]), (4, 4, 2)), "CT", "HU")
+    write_series(image, tmp_path / "in", DicomHeader("P-4711", study_date="20240511", institution="Saint Elsewhere"))
+    by_site = ingest(tmp_path / "in", tmp_path / "site").cohort
+    by_patient = ingest(tmp_path / "in", tmp_path / "patient", shift="patient").cohort
+    assert by_site["acquired"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
+    assert by_site["acquired"].iloc[0] < "2023-05-14"
+    assert (by_patient["acquired"] == "").all()

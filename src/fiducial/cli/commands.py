@@ -10,7 +10,7 @@ import typer
 from fiducial import RESEARCH_USE, __version__
 from fiducial.cli import archives, evidence
 from fiducial.cli.bars import progress_shown
-from fiducial.cli.deidentify import deidentify
+from fiducial.cli.deidentify import Shift, deidentify
 from fiducial.cli.options import (
     REFUSED,
     AsJson,
@@ -92,6 +92,9 @@ def ingest(
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Labels and attributes by subject or image.")
     ] = None,
+    shift: Annotated[
+        Shift, typer.Option(help="DICOM dates: moved by one shift for each site, or, for patient, not told.")
+    ] = Shift.SITE,
     credentials_from: CredentialsFrom = "",
     ca: CaFile = None,
     insecure: Insecure = False,
@@ -111,7 +114,7 @@ def ingest(
         archives.dry_run(source, reach, as_json=as_json, quiet=quiet)
         return
     with progress_shown(quiet=quiet) as progress:
-        result = flow(source, out, labels=labels, access=reach, workers=workers, progress=progress)
+        result = flow(source, out, labels=labels, shift=shift.value, access=reach, workers=workers, progress=progress)
     lines = [
         f"[bold]{counted(result.n_subjects, 'subject')}, {counted(result.n_images, 'image')}, "
         f"{counted(result.n_masks, 'mask')}[/]",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fiducial.cohort.looks import image_looks
 from fiducial.compute import map_cases
@@ -29,11 +29,18 @@ class Gathered:
     pseudonyms: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def gather_dicom(source: Path | Remote, folder: Path, *, workers: int, progress: Progress) -> Gathered:
+def gather_dicom(
+    source: Path | Remote,
+    folder: Path,
+    *,
+    shift: Literal["site", "patient"] = "site",
+    workers: int,
+    progress: Progress,
+) -> Gathered:
     """Materialise the accepted series of a DICOM tree, zip or archive in ``folder`` and complete their rows."""
     from fiducial.archive import ingest_dicom, private_key
 
-    made = ingest_dicom(source, folder, key=private_key(folder), workers=workers, progress=progress)
+    made = ingest_dicom(source, folder, key=private_key(folder), shift=shift, workers=workers, progress=progress)
     files = {str(row["path"]): (str(folder / row["path"]), str(row["role"])) for row in made.rows}
     mapped = map_cases(_look, files, workers=workers, progress=progress, title="fingerprints")
     broken = {failure.key: failure for failure in mapped.failures}

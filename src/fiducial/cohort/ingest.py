@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fiducial.archive import Remote
 from fiducial.cohort.collection import Collection
@@ -48,6 +48,7 @@ def ingest(
     out: str | Path,
     *,
     labels: str | Path | None = None,
+    shift: Literal["site", "patient"] = "site",
     workers: int = 0,
     progress: Progress = silent,
 ) -> Ingested:
@@ -63,6 +64,7 @@ def ingest(
         out: a folder that does not exist, is empty, or holds the source.
         labels: CSV of labels and attributes by ``image`` or ``subject``; without it a ``labels.csv`` in the source is
             used. May carry ``split``.
+        shift: DICOM dates: ``site`` moves those of a site alike into ``acquired``, ``patient`` leaves it empty.
         workers: processes, 0 = the cores that this process may use.
         progress: called as ``progress(title, n_done, n_total)``.
 
@@ -75,7 +77,7 @@ def ingest(
     collect = LAYOUTS[name].collect
     with _folder(out, source, copies=collect is None) as folder:
         if collect is None or isinstance(source, Remote):
-            gathered = gather_dicom(source, folder, workers=workers, progress=progress)
+            gathered = gather_dicom(source, folder, shift=shift, workers=workers, progress=progress)
         else:
             collection = collect(source, out.resolve())
             gathered = _gather(collection, source, out.resolve(), workers=workers, progress=progress)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fiducial.errors import InputRefused
 from fiducial.records.progress import Progress, silent
@@ -57,6 +57,7 @@ def ingest(
     out: str | Path,
     *,
     labels: str | Path | None = None,
+    shift: Literal["site", "patient"] = "site",
     access: PacsAccess | None = None,
     workers: int = 0,
     progress: Progress = silent,
@@ -69,6 +70,7 @@ def ingest(
         out: The cohort folder to write (``cohort.parquet``, ``ingest.json`` and ``ingest.html``; for DICOM also
             ``images/`` and ``masks/``).
         labels: CSV of labels and attributes by subject or image; a column ``split`` is taken as given.
+        shift: DICOM dates: ``site`` moves those of a site alike into ``acquired``, ``patient`` leaves it empty.
         access: How an archive is reached, and how much is taken from it.
         workers: Processes; 0 takes the cores that this process may use.
         progress: Called as ``progress(title, n_done, n_total)``.
@@ -83,6 +85,7 @@ def ingest(
         _source(source, access),
         out,
         labels=None if labels is None else Path(labels),
+        shift=shift,
         workers=workers,
         progress=progress,
     )
