@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +22,7 @@ from fiducial.archive.dicom import DicomHeader, write_series
 from fiducial.archive.pseudonym import Redactor
 from fiducial.archive.rtstruct import write_rtstruct
 from fiducial.errors import IntegrityError, UnreadableFile
-from fiducial.records.image import Image
+from fiducial.records.image import Geometry, Image
 from fiducial.records.tables import COHORT, table
 
 KEY = b"a key of thirty-two bytes, no le"
@@ -261,3 +263,67 @@ def test_header_chunk_whose_worker_died_is_read_file_by_file(
     ]
     # The file that killed its reader is probably a slice: its series is not taken without it.
     assert str(found.series[0].refusal).startswith("broken-neighbours: 1 unreadable file(s) beside it")
+
+
+DECODER_THAT_KILLS = """
+import os, signal
+import pydicom.pixels.decoders.base as base
+
+original = base.Decoder.as_array
+
+def as_array(self, src, **options):
+    if src.Rows == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, src, **options)
+
+base.Decoder.as_array = as_array
+"""
+
+
+def test_a_decoder_that_ends_its_process_costs_only_its_own_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker processes load a decoder that kills them at pictures of 13 rows; one worker was asked for."""
+    for number, rows in enumerate((13, 12), start=1):
+        voxels = np.arange(8 * rows * 3, dtype=np.int16).reshape(1, 8, rows, 3)
+        grid = Geometry(np.diag([-1.0, -1.0, 2.0, 1.0]), (8, rows, 3))
+        files = write_series(
+            Image(voxels, grid, "CT", "HU"), tmp_path / "source" / str(rows), DicomHeader(f"P{number}")
+        )
+        for path in files:
+            dataset = pydicom.dcmread(path)
+            dataset.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+            dataset.save_as(path)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(DECODER_THAT_KILLS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    made = ingest_dicom(tmp_path / "source", tmp_path / "cohort", key=KEY, workers=1)
+    assert [row.reason for row in made.report] == ["", "worker-died: WorkerDied"]
+    assert [row["subject"] for row in made.rows] == [Pseudonyms(KEY).subject("P2")]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_mediums_directory_is_a_source(make_ct: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """The files that a DICOMDIR names are read, without suffix and with old ;1 endings; others beside it are not."""
+    medium = tmp_path / "medium"
+    (medium / "IMAGES").mkdir(parents=True)
+    files = make_ct(tmp_path / "ct")
+    records = []
+    for index, path in enumerate(files):
+        shutil.copy(path, medium / "IMAGES" / f"im{index:04d}")
+        record = pydicom.Dataset()
+        record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", ["IMAGES", f"IM{index:04d};1"]
+        records.append(record)
+    (medium / "VIEWER.EXE").write_bytes(b"MZ")
+    directory = pydicom.Dataset()
+    directory.file_meta = pydicom.dcmread(files[0], stop_before_pixels=True).file_meta
+    directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    directory.DirectoryRecordSequence = records
+    directory.save_as(medium / "DICOMDIR", enforce_file_format=True)
+    made = ingest_dicom(medium / "DICOMDIR", tmp_path / "cohort", key=KEY, workers=1)
+    assert [(row.source, row.n_files, row.reason.partition(":")[0]) for row in made.report] == [
+        ("DICOMDIR", 1, "dicomdir"),
+        ("IMAGES", 5, ""),
+    ]
+    (image,) = made.rows
+    read_image(tmp_path / "cohort" / image["path"])

@@ -54,6 +54,12 @@ def test_a_killed_worker_names_exactly_its_case(functions: Any) -> None:
     assert given.results == {f"p{n:02}": n * n for n in range(24) if n not in killers}
 
 
+def test_an_isolated_case_cannot_end_this_process(functions: Any) -> None:
+    given = map_cases(functions.killed_on, {"a": (4, (4,)), "b": (5, (4,))}, workers=1, isolated=True)
+    assert [(failure.key, failure.error) for failure in given.failures] == [("a", "WorkerDied")]
+    assert given.results == {"b": 25}
+
+
 def test_a_case_that_died_once_is_tried_again_alone(functions: Any, tmp_path: Path) -> None:
     marker = str(tmp_path / "killed")
     given = map_cases(functions.killed_the_first_time, {str(n): (n, marker) for n in range(8)}, workers=2)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from fiducial.archive.dates import DateShift, home_sites
 from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
+from fiducial.archive.dicom.planes import is_compressed
 from fiducial.archive.drawers import WORDS
 from fiducial.archive.matching import Match, match_objects
 from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks, place_of
@@ -77,7 +78,12 @@ def ingest_dicom(
         found = _with_entries(discover(root, workers=workers, progress=progress), unpacked)
         series_jobs = _series_jobs(found, names, DateShift(key, shift))
         images = map_cases(
-            partial(make_image, out=out), series_jobs, workers=workers, progress=progress, title="reading series"
+            partial(make_image, out=out),
+            series_jobs,
+            workers=workers,
+            progress=progress,
+            title="reading series",
+            isolated=any(is_compressed(job.series.headers) for job in series_jobs.values()),
         )
         report = [item.report for item in images.results.values()]
         report += [_failed(series_jobs[f.key].image, series_jobs[f.key].series, f) for f in images.failures]
@@ -85,19 +91,25 @@ def ingest_dicom(
         matches = match_objects(found.objects, found.series, workers=workers, progress=progress)
         mask_jobs, unmatched = _mask_jobs(matches, series_jobs, rows)
         masks = map_cases(
-            partial(make_masks, out=out), mask_jobs, workers=workers, progress=progress, title="drawing structures"
+            partial(make_masks, out=out),
+            mask_jobs,
+            workers=workers,
+            progress=progress,
+            title="drawing structures",
+            isolated=is_compressed(found.objects),
         )
         report += unmatched
         report += [row for made in masks.results.values() for row in made.report]
         report += [_failed_masks(mask_jobs[f.key], f) for f in masks.failures]
-        report += [*_refused_files(found, root), *absent]
-        report += [rejected(refusal, source=str(root)) for refusal in unpacked.homeless]
+        base = root if root.is_dir() else root.parent
+        report += [*_refused_files(found, base), *absent]
+        report += [rejected(refusal, source=str(base)) for refusal in unpacked.homeless]
         mask_rows = [row for made in masks.results.values() for row in made.rows]
         subjects = {h.text("PatientID"): names.subject(h.text("PatientID")) for h in _headers(found)}
         subjects.pop("", None)
-        _write_private(out, found, series_jobs, subjects, [*images.failures, *masks.failures], root)
+        _write_private(out, found, series_jobs, subjects, [*images.failures, *masks.failures], base)
         redact = Redactor(_replacements(found, names))
-        report = [_public(row, root, source if isinstance(source, Path) else root, redact) for row in report]
+        report = [_public(row, base, source if isinstance(source, Path) else base, redact) for row in report]
     return DicomIngest(
         (*rows.values(), *mask_rows), tuple(sorted(report, key=lambda r: (r.source, r.series))), subjects
     )

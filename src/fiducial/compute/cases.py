@@ -40,6 +40,7 @@ def map_cases(
     progress: Progress = silent,
     title: str = "",
     resume: Path | None = None,
+    isolated: bool = False,
 ) -> MapResult:
     """Call ``function(case)`` for every case, in worker processes; failed cases are set aside and named.
 
@@ -57,6 +58,8 @@ def map_cases(
         title: what the work is called in ``progress``.
         resume: a ledger file; cases that finished in an earlier call are not run again, failed ones are. Results
             must then be JSON values.
+        isolated: work in worker processes even where one suffices, because ``function`` calls what may end its
+            process (a decoder, say).
 
     Raises:
         InputRefused: the function cannot be sent to a worker, or the ledger is not this function's.
@@ -65,10 +68,11 @@ def map_cases(
         finished: dict[str, Any] = {} if ledger is None else {k: v for k, v in ledger.finished.items() if k in cases}
         waiting = [key for key in cases if key not in finished]
         n_workers = min(workers if workers > 0 else visible_cores(), len(waiting))
+        in_process = in_worker() or (n_workers <= 1 and not isolated)
         progress(title, len(finished), len(cases))
         failures: dict[str, Failure] = {}
         # Closing ends every worker at once, whatever stops this loop.
-        with closing(_outcomes(function, cases, waiting, n_workers=n_workers)) as outcomes:
+        with closing(_outcomes(function, cases, waiting, n_workers=0 if in_process else n_workers)) as outcomes:
             for key, outcome in outcomes:
                 if outcome.error:
                     failures[key] = Failure(key, outcome.error, outcome.message, outcome.trace)
@@ -85,7 +89,7 @@ def _outcomes(
     function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], *, n_workers: int
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Outcomes as they come; inside a worker a nested map runs in that worker, so that cores are not overbooked."""
-    if n_workers <= 1 or in_worker():
+    if n_workers == 0:
         return ((key, attempt(function, cases[key])) for key in keys)
     return outcomes_of_workers(function, cases, keys, n_workers=n_workers)
 

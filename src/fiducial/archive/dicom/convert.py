@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,10 @@ from fiducial.archive.dicom.walk import Element, Unsure
 
 TEXT_VRS = frozenset(["AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT"])
 CHARSET_VRS = frozenset(["LO", "LT", "PN", "SH", "ST", "UT"])
-WHOLE = re.compile(r"[+-]?\d+")
-REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+BINARY = {
+    vr: struct.Struct(f"<{code}")
+    for vr, code in {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}.items()
+}
 
 
 def text_of(element: Element, charset: str) -> str:
@@ -37,30 +38,29 @@ def words_of(element: Element) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split("\\")) if text else ()
 
 
-def numbers_of(element: Element, *, signed: bool = False, order: str = "<") -> tuple[float, ...]:
+def numbers_of(element: Element, *, signed: bool = False) -> tuple[float, ...]:
     """Finite numbers; () if the value is empty or any is not finite. ``signed`` decides for US or SS."""
     vr, raw = element
     if vr in ("DS", "IS"):
-        if not raw.isascii():
-            raise Unsure
-        text = raw.decode("ascii").strip(" \0")
-        parts = [part.strip() for part in text.split("\\")] if text else []
-        pattern = WHOLE if vr == "IS" else REAL
-        if any(pattern.fullmatch(part) is None for part in parts):
-            raise Unsure
-        numbers = tuple(float(part) for part in parts)
+        text = raw.strip(b" \0")
+        try:
+            # Python reads a number's bytes as it reads its text.
+            parts = text.split(b"\\") if text else ()
+            numbers = tuple(map(float, parts)) if vr == "DS" else tuple(map(float, map(int, parts)))
+        except (ValueError, OverflowError) as error:
+            raise Unsure from error
     else:
-        code = BINARY.get(("SS" if signed else "US") if vr == "US or SS" else vr)
-        if code is None or len(raw) % struct.calcsize(code):
+        dtype = BINARY.get(("SS" if signed else "US") if vr == "US or SS" else vr)
+        if dtype is None or len(raw) % dtype.size:
             raise Unsure
-        numbers = tuple(float(v) for v in struct.unpack(f"{order}{len(raw) // struct.calcsize(code)}{code}", raw))
-    return numbers if all(abs(number) < float("inf") for number in numbers) else ()
+        numbers = tuple(float(value) for (value,) in dtype.iter_unpack(raw))
+    return numbers if all(map(math.isfinite, numbers)) else ()
 
 
-def private_value(element: Element, *, order: str = "<") -> tuple[float, ...] | str:
+def private_value(element: Element) -> tuple[float, ...] | str:
     """A vendor's element: numbers, or a text; () where it is neither."""
     try:
-        return text_of(element, "") if element[0] in TEXT_VRS else numbers_of(element, order=order)
+        return text_of(element, "") if element[0] in TEXT_VRS else numbers_of(element)
     except Unsure:
         return ()
 

@@ -28,7 +28,7 @@ def without_copies(headers: tuple[FileHeader, ...]) -> tuple[tuple[FileHeader, .
     for header in headers:
         uid = header.text("SOPInstanceUID")
         first = firsts.setdefault(uid, header) if uid else header
-        if first.path == header.path:
+        if first is header or first.path == header.path:
             kept.append(header)
         elif header.path not in copies[uid]:
             if not _alike(first, header):

@@ -23,7 +23,7 @@ from fiducial.errors import UnreadableFile
 from fiducial.records.progress import Progress, silent
 
 FILES_PER_CHUNK = 256
-MIN_FILES_FOR_PROCESSES = 1024
+MIN_FILES_FOR_PROCESSES = 16_384
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _scan_one(path: Path) -> list[FileHeader | RefusedFile]:
 
 def _paths(source: Path) -> list[Path]:
     if not source.is_file():
-        return sorted(Path(root) / name for root, _, names in os.walk(source) for name in names)
+        return [*map(Path, sorted(f"{root}{os.sep}{name}" for root, _, names in os.walk(source) for name in names))]
     return [source, *files_of(source)[0]] if is_medium(source) else [source]
 
 
@@ -138,7 +138,7 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
     series = _beside_broken(series, refused)
     series += [one for uid, headers in alone.items() for one in _each_alone(uid, headers)]
     return Discovery(
-        series=tuple(sorted(series, key=lambda s: min(s.files))),
+        series=tuple(sorted(series, key=lambda s: min(map(str, s.files)))),
         objects=tuple(sorted(objects, key=lambda h: h.path)),
         refused=tuple(sorted(refused, key=lambda r: r.path)),
         n_files=n_files,
@@ -160,7 +160,7 @@ def _file_refusal(header: FileHeader) -> UnreadableFile | None:
 
 def _series(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
     """A group of image files as a series or its parts, with what speaks against each file by file."""
-    ordered = tuple(sorted(headers, key=lambda h: (h.path, h.frame or 0)))
+    ordered = tuple(sorted(headers, key=lambda h: (str(h.path), h.frame or 0)))
     sop_class = ordered[0].text("SOPClassUID")
     modality = MODALITIES.get(sop_class) or ordered[0].text("Modality")
     make = partial(SeriesFiles, uid, modality, kind=IMAGES[sop_class])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fiducial.archive.dicom.convert import charset_of, numbers_of, private_value, text_of, words_of
-from fiducial.archive.dicom.walk import UNDEFINED, Element, TooShort, Unsure, Walked, items, walk
+from fiducial.archive.dicom.walk import PIXEL_DATA, UNDEFINED, Element, TooShort, Unsure, Walked, items, walk
 from fiducial.archive.dicom.wanted import (
     DOSE_NUMBERS,
     DOSE_TEXTS,
@@ -49,12 +49,17 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 # Read so much of a file's begin, then more where its header is longer; beyond that pydicom reads it.
 FIRST_BYTES = (16 * 2**10, 2**18, 2**22)
 META = {
-    0x00020003: ("MediaStorageSOPInstanceUID", "UI"),
-    0x00020002: ("MediaStorageSOPClassUID", "UI"),
-    0x00020010: ("TransferSyntaxUID", "UI"),
+    b"\x02\0\x03\0": ("MediaStorageSOPInstanceUID", "UI"),
+    b"\x02\0\x02\0": ("MediaStorageSOPClassUID", "UI"),
+    b"\x02\0\x10\0": ("TransferSyntaxUID", "UI"),
 }
 HEAD_BYTES = 1024
-PIXEL_DATA = 0x7FE00010
+KIND_OF = {
+    **dict.fromkeys(TEXTS, "text"),
+    **dict.fromkeys(LISTS, "list"),
+    **dict.fromkeys(NUMBERS, "number"),
+    **dict.fromkeys(VECTORS, "vector"),
+}
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def walk_header(path: Path) -> FileHeader | None:
     """
     try:
         _require_regular(path)
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             n_bytes = os.fstat(file.fileno()).st_size
             data = b""
             for size in FIRST_BYTES:
@@ -190,7 +195,7 @@ def _require_regular(path: Path) -> None:
 
 
 def _walked_header(path: Path, n_bytes: int, data: bytes) -> FileHeader:
-    meta = walk(data, META, start=132, stop=len(data), group=2)
+    meta = walk(data, META, start=132, stop=len(data), group=b"\x02\0")
     syntax = text_of(meta.elements.get("TransferSyntaxUID", ("UI", b"")), "")
     if syntax in ("", DEFLATED, EXPLICIT_BIG):
         raise Unsure
@@ -200,30 +205,54 @@ def _walked_header(path: Path, n_bytes: int, data: bytes) -> FileHeader:
     whole = len(data) if len(data) == n_bytes else None
     walked = walk(data, wanted_tags(), start=meta.end, stop=whole, implicit=implicit)
     elements = walked.elements
-    charset = charset_of(elements)
-    texts = {k: text for k in TEXTS if k in elements and (text := text_of(elements[k], charset))}
+    texts, lists, numbers, vectors = _walked_values(elements)
     for keyword in ("SOPClassUID", "SOPInstanceUID"):
         stated = meta.elements.get(f"MediaStorage{keyword}")
         if not texts.get(keyword) and stated is not None and (text := text_of(stated, "")):
             texts[keyword] = text
-    signed = elements.get("PixelRepresentation", ("US", b""))[1][:1] == b"\x01"
-    many = {k: numbers_of(elements[k], signed=signed) for k in (*NUMBERS, *VECTORS) if k in elements}
-    numbers = {k: values[0] for k, values in many.items() if len(values) == 1 and k not in VECTORS}
-    vectors = {k: many[k] for k, length in VECTORS.items() if len(many.get(k, ())) == length}
     _add_private(elements, texts, numbers, vectors)
     return FileHeader(
         path=path,
         transfer_syntax=syntax,
         n_bytes=n_bytes,
         texts=texts,
-        lists={k: words for k in LISTS if k in elements and (words := words_of(elements[k]))},
+        lists=lists,
         numbers=numbers,
         vectors=vectors,
         doses=_walked_doses(elements.get(DOSES), implicit),
         has_modality_lut=bool(_walked_items(elements.get(MODALITY_LUT), implicit)),
-        has_pixels=walked.pixel_tag != 0 and walked.pixel_end <= n_bytes,
+        has_pixels=walked.pixel_tag != b"" and walked.pixel_end <= n_bytes,
         **_place(walked),
     )
+
+
+def _walked_values(
+    elements: dict[str, Element],
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], dict[str, float], dict[str, tuple[float, ...]]]:
+    """Texts, lists, numbers and vectors of the standard's elements."""
+    texts: dict[str, str] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    numbers: dict[str, float] = {}
+    vectors: dict[str, tuple[float, ...]] = {}
+    charset = charset_of(elements)
+    signed = elements.get("PixelRepresentation", ("US", b""))[1][:1] == b"\x01"
+    for keyword, element in elements.items():
+        kind = KIND_OF.get(keyword)
+        if kind == "text":
+            text = text_of(element, charset)
+            if text:
+                texts[keyword] = text
+        elif kind == "list":
+            words = words_of(element)
+            if words:
+                lists[keyword] = words
+        elif kind is not None:
+            values = numbers_of(element, signed=signed)
+            if kind == "number" and len(values) == 1:
+                numbers[keyword] = values[0]
+            elif kind == "vector" and len(values) == VECTORS[keyword]:
+                vectors[keyword] = values
+    return texts, lists, numbers, vectors
 
 
 def _place(walked: Walked) -> dict[str, int]:
@@ -260,12 +289,10 @@ def _add_private(
     texts: dict[str, str],
     numbers: dict[str, float],
     vectors: dict[str, tuple[float, ...]],
-    *,
-    order: str = "<",
 ) -> None:
     """Put vendors' elements where their kind belongs."""
     for one in PRIVATE:
-        value = private_value(elements[one.keyword], order=order) if one.keyword in elements else ()
+        value = private_value(elements[one.keyword]) if one.keyword in elements else ()
         if isinstance(value, str):
             # A number as text, or bytes that a file calls unknown (UN), were turned into numbers; this is text.
             if one.keyword in PRIVATE_TEXTS and value:

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
 
-from fiducial.archive.dicom.wanted import private_blocks
+from fiducial.archive.dicom.wanted import PIXEL_TAGS, private_blocks
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+VR_NAMES = {vr: vr.decode() for vr in SHORT_VRS | LONG_VRS}
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-FIRST_PIXEL_TAG, PIXEL_DATA = 0x7FE00008, 0x7FE00010
+PIXEL_DATA = b"\xe0\x7f\x10\x00"
 MAX_DEPTH = 16
-EXPLICIT = Struct("<HH2sH").unpack_from
-IMPLICIT = Struct("<HHI").unpack_from
+DELIMITERS = b"\xfe\xff"
+EXPLICIT = Struct("<4s2sH").unpack_from
+IMPLICIT = Struct("<4sI").unpack_from
+PLAIN = Struct("<HHI").unpack_from
 LENGTH = Struct("<I").unpack_from
 
 Element = tuple[str, bytes]
@@ -41,13 +44,13 @@ class Walked:
     """
 
     elements: dict[str, Element] = field(default_factory=dict)
-    pixel_tag: int = 0
+    pixel_tag: bytes = b""
     pixel_offset: int = -1
     pixel_bytes: int = -1
     pixel_end: int = 0
     end: int = 0
 
-    def meet_pixels(self, tag: int, begin: int, length: int) -> None:
+    def meet_pixels(self, tag: bytes, begin: int, length: int) -> None:
         """Note the pixels; only native ones have a place."""
         self.pixel_tag = tag
         self.pixel_end = 0 if length == UNDEFINED else begin + length
@@ -57,14 +60,16 @@ class Walked:
 
 def walk(
     data: bytes,
-    wanted: Mapping[int, tuple[str, str]],
+    wanted: Mapping[bytes, tuple[str, str]],
     *,
     start: int = 0,
     stop: int | None = None,
     implicit: bool = False,
-    group: int | None = None,
+    group: bytes = b"",
 ) -> Walked:
     """Walk from ``start`` to the pixels, to ``stop``, or (``group``) to the first element of another group.
+
+    ``wanted`` gives keyword and VR by a tag's four bytes; `PIXELS` are always met.
 
     Raises:
         TooShort: ``stop`` is None and ``data`` ends before the pixels.
@@ -72,32 +77,33 @@ def walk(
     """
     short = TooShort if stop is None else Unsure
     found = Walked()
+    elements = found.elements
     position, end = start, len(data) if stop is None else stop
-    private: dict[int, tuple[str, str]] = {}
-    while position < end:
+    known = {**wanted, **PIXELS}
+    skips = not implicit and not group
+    while (position := _skipped(data, position, end, known) if skips else position) < end:
         if position + 8 > end:
             raise short
-        if group is not None and data[position] | data[position + 1] << 8 != group:
+        if group and data[position : position + 2] != group:
             break
         tag, vr, begin, length = _head(data, position, implicit)
-        if FIRST_PIXEL_TAG <= tag <= PIXEL_DATA:
+        after = begin + length if length != UNDEFINED else -1
+        name = known.get(tag)
+        if name is not None and tag in PIXELS:
             found.meet_pixels(tag, begin, length)
             break
-        if tag >= ITEM:
-            raise Unsure
-        after = _sequence_end(data, begin, end, implicit or vr == b"UN", 1) if length == UNDEFINED else begin + length
+        if after < 0:
+            after = _sequence_end(data, begin, end, implicit or vr == b"UN", 1)
         if after > end:
             raise short
-        name = wanted.get(tag) or private.get(tag)
         if name is not None:
-            keyword, standard = name
-            found.elements[keyword] = (standard if implicit else vr.decode(), data[begin:after])
-        elif tag & 0x1FF00 == 0x10000:
-            _private(tag, data[begin:after], private)
+            elements[name[0]] = (name[1] if implicit else VR_NAMES[vr], data[begin:after])
+        elif tag[0] & 1 and not tag[3]:
+            _note_private(tag, data[begin:after], known)
         position = after
     else:
-        if stop is None:
-            raise TooShort
+        if stop is None or position > end:
+            raise short
     found.end = position
     return found
 
@@ -125,23 +131,35 @@ def items(data: bytes, *, implicit: bool) -> list[tuple[int, int]]:
     return found
 
 
-def _head(data: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:
-    """Tag, VR (empty if implicit), start of the value and its length."""
+def _skipped(data: bytes, position: int, end: int, known: Mapping[bytes, tuple[str, str]]) -> int:
+    """The next element with an explicit VR that is wanted, has a long length or is a private creator."""
+    while position + 8 <= end:
+        tag, vr, length = EXPLICIT(data, position)
+        if vr not in SHORT_VRS or tag in known or (tag[0] & 1 and not tag[3]):
+            break
+        position += 8 + length
+    return position
+
+
+def _head(data: bytes, position: int, implicit: bool) -> tuple[bytes, bytes, int, int]:
+    """Tag (its four bytes), VR (empty if implicit), start of the value and its length."""
     if implicit:
-        group, element, length = IMPLICIT(data, position)
-        return group << 16 | element, b"", position + 8, length
-    group, element, vr, length = EXPLICIT(data, position)
+        tag, length = IMPLICIT(data, position)
+        if tag[:2] == DELIMITERS:
+            raise Unsure
+        return tag, b"", position + 8, length
+    tag, vr, length = EXPLICIT(data, position)
     if vr in SHORT_VRS:
-        return group << 16 | element, vr, position + 8, length
+        return tag, vr, position + 8, length
     if vr not in LONG_VRS:
         raise Unsure
     if position + 12 > len(data):
         raise TooShort
-    return group << 16 | element, vr, position + 12, LENGTH(data, position + 8)[0]
+    return tag, vr, position + 12, LENGTH(data, position + 8)[0]
 
 
 def _item(data: bytes, position: int) -> tuple[int, int]:
-    group, element, length = IMPLICIT(data, position)
+    group, element, length = PLAIN(data, position)
     return group << 16 | element, length
 
 
@@ -174,8 +192,16 @@ def _item_end(data: bytes, position: int, end: int, implicit: bool, depth: int) 
     raise TooShort
 
 
-def _private(tag: int, creator: bytes, private: dict[int, tuple[str, str]]) -> None:
+def tag_bytes(tag: int) -> bytes:
+    """A tag as it stands in a little-endian file."""
+    return (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+
+
+def _note_private(tag: bytes, creator: bytes, known: dict[bytes, tuple[str, str]]) -> None:
     """Note where the wanted elements of a private creator's block lie."""
-    key = (tag >> 16, creator.decode("latin-1").strip(" \0"))
+    key = (int.from_bytes(tag[:2], "little"), creator.decode("latin-1").strip(" \0"))
     for element in private_blocks().get(key, ()):
-        private[tag & 0xFFFF0000 | (tag & 0xFF) << 8 | element.offset] = (element.keyword, element.vr)
+        known[tag[:2] + bytes((element.offset, tag[2]))] = (element.keyword, element.vr)
+
+
+PIXELS = {tag_bytes(tag): ("", "") for tag in PIXEL_TAGS}

@@ -126,13 +126,13 @@ PRIVATE_VECTORS = ("SiemensGradient", "GEBValue")
 
 
 @cache
-def wanted_tags() -> dict[int, tuple[str, str]]:
-    """Keyword and the standard's VR of each wanted tag."""
+def wanted_tags() -> dict[bytes, tuple[str, str]]:
+    """Keyword and the standard's VR of each wanted tag, by its bytes in a little-endian file."""
     return _tags((*TEXTS, *LISTS, *NUMBERS, *VECTORS, DOSES, MODALITY_LUT, "SpecificCharacterSet"))
 
 
 @cache
-def dose_tags() -> dict[int, tuple[str, str]]:
+def dose_tags() -> dict[bytes, tuple[str, str]]:
     """Keyword and the standard's VR of what is wanted of a dose item."""
     return _tags((*DOSE_TEXTS, *DOSE_NUMBERS))
 
@@ -144,7 +144,7 @@ def private_blocks() -> dict[tuple[int, str], tuple[PrivateElement, ...]]:
     return {key: tuple(e for e in PRIVATE if (e.group, e.creator) == key) for key in keys}
 
 
-def _tags(keywords: tuple[str, ...]) -> dict[int, tuple[str, str]]:
+def _tags(keywords: tuple[str, ...]) -> dict[bytes, tuple[str, str]]:
     from pydicom.datadict import dictionary_VR, tag_for_keyword
 
     found = {}
@@ -152,5 +152,6 @@ def _tags(keywords: tuple[str, ...]) -> dict[int, tuple[str, str]]:
         tag = tag_for_keyword(keyword)
         if tag is None:
             raise KeyError(keyword)
-        found[int(tag)] = (keyword, dictionary_VR(tag))
+        place = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+        found[place] = (keyword, dictionary_VR(tag))
     return found
