@@ -360,8 +360,8 @@ def test_no_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     transfer_syntax("1.2.840.10008.1.2.4.90", b"\0" * 10)(tmp_path / "source")
     monkeypatch.setattr(Decoder, "is_available", property(lambda _: False))
-    made = ingest_dicom(tmp_path / "source", tmp_path / "out", key=KEY, workers=1)
-    assert made.report[0].reason.startswith("no-decoder: JPEG 2000 Image Compression (Lossless Only): ")
+    with pytest.raises(UnreadableFile, match=r"no-decoder: JPEG 2000 Image Compression \(Lossless Only\): "):
+        read_image(tmp_path / "source")
 
 
 def test_no_files(tmp_path: Path) -> None:
