@@ -225,7 +225,8 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     from fiducial.maths.selective import choose_deferral
 
     settings, said = given.settings, {"target": answers.target, "split": answers.split}
-    wanted = f"error of the kept cases below {100 * settings.largest_risk:.3g} %"
+    bound = f"below {100 * settings.largest_risk:.3g} %"
+    wanted = f"error of the kept cases {bound}"
     if operating is None or not len(operating.wrong):
         why = f"the table has no calibration part to choose a rule on ({wanted})"
         none = {"verdict": "not_possible", "reason": why, "method": "none", "reference": RULE}
@@ -242,7 +243,8 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     how = f"{wanted}, by its one-sided upper bound on {n} calibration images, level {settings.level:g}"
     if math.isinf(rule.confidence):
         reason = (
-            f"not even half of {n} calibration images can be shown to have an {wanted}: everything goes to a person"
+            f"not even for the surest half of {n} calibration images can an error {bound} be shown: "
+            "everything goes to a person"
         )
     else:
         reason = f"answers of confidence {rule.confidence:.3f} or more are kept: an error of {rule.risk:.3f} there"
@@ -253,8 +255,8 @@ def _deferral(given: AuditInput, answers: Answers, operating: Answers | None) ->
     text = {"method": f"{risk.method}; {how}", "reason": reason_text(risk), "reference": f"{RULE}; {WILSON}"}
     if not kept.any():
         text["reason"] = "no case is kept"
-    bound = {"threshold": settings.largest_risk, "direction": "at_most", "n_events": int(answers.wrong[kept].sum())}
-    rows.append(evidence_row(given, CHECK, "kept_error", risk, **said, **text, **bound))
+    asked = {"threshold": settings.largest_risk, "direction": "at_most", "n_events": int(answers.wrong[kept].sum())}
+    rows.append(evidence_row(given, CHECK, "kept_error", risk, **said, **text, **asked))
     return rows
 
 

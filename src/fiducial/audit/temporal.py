@@ -25,6 +25,7 @@ from fiducial.audit.measure import nothing, reason_text, score_interval
 from fiducial.audit.scores import ScoreColumn, audited_columns
 from fiducial.audit.thresholds import threshold_of
 from fiducial.audit.vendor import TIMES
+from fiducial.study.groups import MISSING, attribute_text
 
 if TYPE_CHECKING:
     from fiducial.maths.intervals import Interval
@@ -119,6 +120,8 @@ def _of_column(given: AuditInput, timed: _Timed, name: str) -> tuple[CheckResult
 
 def _too_little(given: AuditInput, timed: _Timed, name: str) -> str:
     """Why no trend can be told; empty where it can."""
+    if not len(timed.months) and (attribute_text(given.attributes[name]) == MISSING).all():
+        return f"no image says when it was made: the column {name} is empty"
     if not len(timed.months):
         return f"{name} holds no time: write YYYY-MM, YYYY-MM-DD or a number of months"
     if np.ptp(timed.months) == 0:
