@@ -93,8 +93,11 @@ def test_every_file_has_a_place_or_a_row(hospital: Path, header: DicomHeader, tm
             for secret in SECRETS:
                 assert secret.lower() not in str(path.relative_to(tmp_path)).lower()
                 assert path.suffix == ".dcm" or secret not in path.read_text()
-    numbers = json.loads((tmp_path / "out" / "private" / "sources.json").read_text())["not_written"]
-    assert sorted(numbers.values()) == ["broken.dcm", f"letter {header.patient_id}.txt"]
+    with (tmp_path / "out" / "private" / "not_written.csv").open(newline="") as file:
+        left = {row["file"]: row for row in csv.DictReader(file)}
+    assert sorted(row["source"] for row in left.values()) == ["broken.dcm", f"letter {header.patient_id}.txt"]
+    refused = [row for row in made.rows if row.file]
+    assert [f"{left[row.file]['code']}: {left[row.file]['found']}" for row in refused] == [r.reason for r in refused]
     assert (tmp_path / "out" / "private").stat().st_mode & 0o077 == 0
 
 
@@ -262,6 +265,11 @@ def test_what_a_person_must_look_at_is_set_aside(code: str, make_ct: Callable[..
     assert (row.status, row.n_written) == (("partly", 4) if alone else ("set aside", 0))
     assert len(contents(made.send)) == row.n_written
     assert row.codes == {"set aside": {code: row.n_set_aside}}
+    with (tmp_path / "out" / "private" / "not_written.csv").open(newline="") as file:
+        left = list(csv.DictReader(file))
+    assert {(one["series"], one["status"], one["code"]) for one in left} == {(row.series, "set aside", code)}
+    assert len(left) == row.n_set_aside
+    assert not alone or left[0]["source"] == "aside/slice-0004.dcm"
 
 
 @pytest.mark.parametrize(
@@ -398,7 +406,7 @@ def test_segmentations_and_slides_keep_their_references(data: Path, tmp_path: Pa
         "conflicting-copies",  # one segmentation stands there twice, changed under the same UID
     }
     uids = json.loads((tmp_path / "out" / "private" / "uids.json").read_text())
-    places = json.loads((tmp_path / "out" / "private" / "sources.json").read_text())["written"]
+    places = json.loads((tmp_path / "out" / "private" / "sources.json").read_text())
     assert len(places) > 15
     for new, raw in places.items():
         one, two = pydicom.dcmread(source / raw), pydicom.dcmread(tmp_path / "out" / new)

@@ -21,7 +21,7 @@ NOT_PROVEN = (
 
 @dataclass(frozen=True)
 class SeriesRow:
-    """One series, or one file that belongs to none (``file``: its number in ``private/sources.json``).
+    """One series, or one file that belongs to none (``file``: its number in ``private/not_written.csv``).
 
     ``status``: ``accepted`` (every file written), ``partly`` (some), ``set aside`` (for review) or ``refused``.
     ``reason`` starts with a stable code and a colon; ``action`` says what a person can do. ``codes`` counts the files

@@ -23,7 +23,7 @@ SET_ASIDE: dict[str, str] = {
     "voice-recording": "leave it: speech is not searched",
     "overlay-in-pixels": "have the overlay moved out of the pixel data, or removed, then give the series again",
     "identifier-in-pixels": "re-compress the pictures without comments, then give them again",
-    "identifier-left": "find which attribute holds it (private/review.json says the kind) and have it corrected",
+    "identifier-left": "find the attribute that holds it (the reason names its kind) and have it corrected",
 }
 CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.88": "structured-report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import tempfile
 from collections import Counter
@@ -23,10 +24,11 @@ from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.unpack import unpack_zip
 from fiducial.compute import map_cases
 from fiducial.errors import InputRefused, UnreadableFile
-from fiducial.records.files import read_json, sha256_json
+from fiducial.records.files import atomic_path, read_json, sha256_json
 from fiducial.records.progress import Progress, silent
 
 LEDGER = "deidentified.jsonl"
+NOT_WRITTEN = "not_written.csv"
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ def deidentify_dicom(
         planned = plan(root, given, homes=_private(out, "sites.json"), workers=workers, progress=progress)
         write_private(out, "sites.json", _private(out, "sites.json") | planned.homes)
         results = _cleaned(planned, out, root, workers=workers, progress=progress)
-        numbers: dict[str, str] = {}
-        rows = [_row(series, results, numbers, root) for series in planned.series]
-        rows += [_refused(item, _number(item.path, numbers, root)) for item in planned.refused]
-        _write_private(planned, results, numbers, out, root)
+        left = Left(root)
+        rows = [_row(series, results, left) for series in planned.series]
+        rows += [_refused(item, left) for item in planned.refused]
+        _write_private(planned, results, left, out)
     report, table = write_report(rows, out, options)
     return Deidentified(tuple(rows), out / SEND, report, table)
 
@@ -119,6 +121,34 @@ def _require_same(given: Names) -> None:
 def _private(out: Path, name: str) -> dict[str, Any]:
     path = out / PRIVATE / name
     return dict(read_json(path)) if path.exists() else {}
+
+
+class Left:
+    """Files that were not written, each with a number, its place and the reason: what a reviewer works from."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.rows: list[tuple[str, ...]] = []
+
+    def place(self, path: Path) -> str:
+        """A path relative to the source."""
+        return str(path.relative_to(self.root)) if path != self.root else path.name
+
+    def add(self, path: Path, result: FileResult, series: PlannedSeries | None = None) -> str:
+        """Note a file and return its number."""
+        number = f"file-{len(self.rows) + 1:06d}"
+        ids = ("", "") if series is None else (series.subject, series.series)
+        self.rows.append((number, self.place(path), *ids, result.status, result.code, result.found))
+        return number
+
+    def write(self, out: Path) -> None:
+        """Write ``private/not_written.csv``, for the owner alone."""
+        path = private_folder(out) / NOT_WRITTEN
+        with atomic_path(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("file", "source", "subject", "series", "status", "code", "found"))
+            writer.writerows(self.rows)
+        path.chmod(0o600)
 
 
 @contextmanager
@@ -200,8 +230,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _row(series: PlannedSeries, results: dict[Path, FileResult], numbers: dict[str, str], root: Path) -> SeriesRow:
-    """The row of one series, and numbers for its files that were not written."""
+def _row(series: PlannedSeries, results: dict[Path, FileResult], left: Left) -> SeriesRow:
+    """The row of one series; its files that were not written are noted in ``left``."""
     counts: Counter[tuple[str, str]] = Counter()
     codes: dict[str, Counter[str]] = {"set aside": Counter(), "refused": Counter()}
     reasons: Counter[tuple[str, str]] = Counter()
@@ -214,7 +244,7 @@ def _row(series: PlannedSeries, results: dict[Path, FileResult], numbers: dict[s
         else:
             codes[result.status][result.code] += 1
             reasons[result.code, result.found] += 1
-            _number(source, numbers, root)
+            left.add(source, result, series)
     n_set_aside, n_refused = (sum(count.values()) for count in codes.values())
     status: Any = "accepted" if n_written else "set aside" if n_set_aside >= n_refused else "refused"
     return SeriesRow(
@@ -249,9 +279,10 @@ def _results(series: PlannedSeries, results: dict[Path, FileResult]) -> Iterator
         yield path, FileResult("refused", "conflicting-copies", "one SOPInstanceUID stands for different contents")
 
 
-def _refused(item: RefusedFile, number: str) -> SeriesRow:
+def _refused(item: RefusedFile, left: Left) -> SeriesRow:
     """The row of a file that belongs to no series."""
-    code = item.refusal.given.partition(":")[0]
+    code, _, found = item.refusal.given.partition(": ")
+    number = left.add(item.path, FileResult("refused", code, found))
     return SeriesRow(
         "",
         "",
@@ -272,28 +303,19 @@ def _refused(item: RefusedFile, number: str) -> SeriesRow:
     )
 
 
-def _number(path: Path, numbers: dict[str, str], root: Path) -> str:
-    """A number that stands for a file in the report; its path stands in ``private/sources.json``."""
-    number = f"file-{len(numbers) + 1:06d}"
-    numbers[number] = str(path.relative_to(root)) if path != root else path.name
-    return number
-
-
-def _write_private(
-    planned: Plan, results: dict[Path, FileResult], numbers: dict[str, str], out: Path, root: Path
-) -> None:
+def _write_private(planned: Plan, results: dict[Path, FileResult], left: Left, out: Path) -> None:
     """Raw identifiers, UIDs and paths, below ``private/`` only; what earlier runs said stays."""
     uids = _private(out, "uids.json")
-    written = _private(out, "sources.json").get("written", {})
+    written = _private(out, "sources.json")
     for series in planned.series:
         for job in series.jobs:
             result = results.get(job.target)
             if result is not None and result.status == "written":
                 uids.update(result.uids)
-                place = str(job.source.relative_to(root)) if job.source != root else job.source.name
-                written[str(job.target.relative_to(out))] = place
+                written[str(job.target.relative_to(out))] = left.place(job.source)
     traces = {str(target.relative_to(out)): result.trace for target, result in results.items() if result.trace}
     write_private(out, "failures.json", traces)
     write_private(out, "uids.json", uids)
     write_private(out, "subjects.json", read_subjects(out) | planned.subjects)
-    write_private(out, "sources.json", {"written": written, "not_written": numbers})
+    write_private(out, "sources.json", written)
+    left.write(out)
