@@ -84,6 +84,21 @@ def test_signed_monochrome1(tmp_path: Path, dicom_picture: Write) -> None:
     np.testing.assert_array_equal(made.image.array[0, :, 0, 0], [4, -1, -8])
 
 
+def test_rescaled_monochrome1_far_from_zero(tmp_path: Path, dicom_picture: Write) -> None:
+    pixels = np.array([[0, 100, 255]], dtype=np.uint8)
+    given = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": 10, "RescaleIntercept": 30_000}
+    made = decoded(dicom_picture(tmp_path / "a.dcm", pixels, **given))
+    np.testing.assert_array_equal(made.image.array.ravel(), [32_550, 31_550, 30_000])
+
+
+def test_padding_is_stated_in_the_images_values(tmp_path: Path, dicom_picture: Write) -> None:
+    given = {"BitsStored": 7, "HighBit": 6, "PhotometricInterpretation": "MONOCHROME1"}
+    inside = dicom_picture(tmp_path / "a.dcm", ASYMMETRIC // 2, PixelPaddingValue=120, **given)
+    assert decoded(inside).columns["padding"] == 7
+    beyond = dicom_picture(tmp_path / "b.dcm", ASYMMETRIC // 2, PixelPaddingValue=65_000, **given)
+    assert np.isnan(decoded(beyond).columns["padding"])
+
+
 def test_a_modality_table_comes_before_the_inversion(tmp_path: Path, dicom_picture: Write) -> None:
     pixels = np.array([[0, 9, 10, 11, 12, 200]], dtype=np.uint8)
     table = lut(10, [5, 100, 255], 8)
@@ -608,6 +623,15 @@ def test_ybr_of_16_bits(tmp_path: Path, dicom_picture: Write) -> None:
     pixels = np.zeros((4, 4, 3), np.uint16)
     with pytest.raises(UnreadableFile, match="bit-depth: YBR of 16 bits"):
         decoded(dicom_picture(tmp_path / "a.dcm", pixels, US, PhotometricInterpretation="YBR_FULL"))
+
+
+def test_more_bits_in_the_stream_than_the_header_states(tmp_path: Path, dicom_picture: Write) -> None:
+    dataset = pydicom.dcmread(dicom_picture(tmp_path / "a.dcm", np.tile(ASYMMETRIC, (8, 8))))
+    dataset.compress("1.2.840.10008.1.2.4.80", generate_instance_uid=False)
+    dataset.BitsStored, dataset.HighBit = 7, 6
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableFile, match="corrupt-pixels: values from 0 to 255, BitsStored allows 0 to 127"):
+        decoded(tmp_path / "a.dcm")
 
 
 def test_missing_frames(tmp_path: Path, dicom_picture: Write) -> None:

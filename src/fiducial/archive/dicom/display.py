@@ -58,14 +58,20 @@ class Grey:
 
     def __call__(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Values [row, column] of a stored frame."""
+        kind = self.dtype
         values = stored if self.table is None else self.table(stored)
         if self.table is None and (self.slope, self.intercept) != (1.0, 0.0):
-            values = values * np.float64(self.slope) + np.float64(self.intercept)
-        if self.inverted:
-            whole = self.dtype.kind != "f"
-            ends = np.int64(self.low + self.high) if whole else np.float64(self.low + self.high)
-            values = ends - values.astype(np.int64 if whole else np.float64)
-        return np.asarray(values.astype(self.dtype))
+            wide = np.float64 if kind.kind == "f" else np.int64
+            values = values * wide(self.slope) + wide(self.intercept)
+        if not self.inverted:
+            return np.asarray(values.astype(kind, copy=False))
+        if kind.kind == "f":
+            return np.asarray((self.low + self.high - values).astype(kind))
+        ends = int(self.low + self.high)
+        # Values of the range fit the type, and so do their mirror images; the sum of both ends may not.
+        fits = np.iinfo(kind).min <= ends <= np.iinfo(kind).max
+        mirrored = np.subtract(kind.type(ends), values.astype(kind)) if fits else ends - values.astype(np.int64)
+        return np.asarray(mirrored.astype(kind, copy=False))
 
     def mirrored(self, value: float) -> float:
         """A value after the modality LUT as a value of the image."""
@@ -189,7 +195,7 @@ def lookup_table(item: Dataset, *, signed_input: bool, little: bool = True) -> L
         values = np.asarray(data, dtype=np.int64).reshape(-1).astype(np.uint16)
     if len(values) < n:
         raise refuse("modality-lut", f"{len(values)} of {n} entries")
-    return LookupTable(first, values[:n], bits)
+    return LookupTable(first, np.minimum(values[:n], np.uint16(2**bits - 1)), bits)
 
 
 def _words_of(data: bytes, *, little: bool) -> NDArray[np.unsignedinteger[Any]]:

@@ -153,7 +153,7 @@ def _decoded(series: SeriesFiles) -> Decoded:
         if layout.photometric in GREY:
             described = cine.with_macros(dataset)
             convert = grey = grey_of(described, layout)
-            columns |= _display(described, grey)
+            columns |= _display(described, grey, layout.stored_range)
             if grey.inverted:
                 repairs = (f"monochrome1: larger was darker, inverted within {grey.low:g} to {grey.high:g}",)
         else:
@@ -235,7 +235,7 @@ def _stacked(layout: Layout, convert: Callable[[NDArray[Any]], NDArray[Any]]) ->
     return volume.transpose(3, 2, 1, 0)
 
 
-def _display(dataset: Dataset, grey: Grey) -> dict[str, Any]:
+def _display(dataset: Dataset, grey: Grey, stored_range: tuple[int, int]) -> dict[str, Any]:
     """How the picture is meant to be shown, in the image's own values: what is damaged there costs no voxel."""
     try:
         voi = voi_of(dataset, grey)
@@ -243,7 +243,8 @@ def _display(dataset: Dataset, grey: Grey) -> dict[str, Any]:
         voi = Voi("unreadable")
     center, width = window_of(voi, grey)
     padding = cine.number(dataset, "PixelPaddingValue")
-    shown = np.nan if np.isnan(padding) else float(grey(np.array([[padding]], dtype=np.int64))[0, 0])
+    low, high = stored_range
+    shown = np.nan if not low <= padding <= high else float(grey(np.array([[padding]], dtype=np.int64))[0, 0])
     return {"voi": voi.kind, "window_center": center, "window_width": width, "padding": shown}
 
 

@@ -131,10 +131,19 @@ def frames(layout: Layout, *, raw: bool = False) -> Iterator[NDArray[Any]]:
             break
         if frame.shape != shape:
             raise refuse("corrupt-pixels", f"frame {n_found + 1} decoded to shape {frame.shape}")
+        if layout.n_samples == 1 and not layout.is_native:
+            _require_range(frame, layout)
         n_found += 1
         yield frame
     if n_found != layout.n_frames:
         raise refuse("truncated", f"{n_found} of {layout.n_frames} frames")
+
+
+def _require_range(frame: NDArray[Any], layout: Layout) -> None:
+    """A code stream may hold more bits than the header states: what they mean is not said."""
+    (low, high), found = layout.stored_range, (int(frame.min()), int(frame.max()))
+    if found[0] < low or found[1] > high:
+        raise refuse("corrupt-pixels", f"values from {found[0]} to {found[1]}, BitsStored allows {low} to {high}")
 
 
 def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
