@@ -232,10 +232,15 @@ def _refused_files(found: Discovery, root: Path) -> list[IngestRow]:
 
 def _public(row: IngestRow, root: Path, source: Path, redact: Redactor) -> IngestRow:
     """A row with its source relative to what was ingested and without known identifiers."""
-    place = Path(row.source)
-    relative = str(place.relative_to(root)) if place.is_relative_to(root) else place.name
+    relative = _relative(Path(row.source), root)
     relative = source.name if relative == "." and source.is_file() else relative
     return replace(row, source=redact(relative), reason=redact(row.reason))
+
+
+def _relative(path: Path, root: Path) -> str:
+    """A path below what was ingested: a folder, a file, or the directory of a medium with the files beside it."""
+    base = root.parent if root.is_file() else root
+    return str(path.relative_to(base)) if path.is_relative_to(base) else path.name
 
 
 def _replacements(found: Discovery, names: Pseudonyms) -> dict[str, str]:
@@ -268,7 +273,7 @@ def _write_private(
             "study_uid": job.series.headers[0].text("StudyInstanceUID"),
             "series_uid": job.series.series_uid,
             "study_date": job.series.headers[0].text("StudyDate"),
-            "files": [str(path.relative_to(root)) if path != root else path.name for path in job.series.files],
+            "files": [_relative(path, root) for path in job.series.files],
         }
         for job in jobs.values()
     }

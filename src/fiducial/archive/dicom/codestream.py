@@ -21,6 +21,7 @@ JP2_BOX = b"\x00\x00\x00\x0cjP  "
 MOST_MARKERS = 1000
 VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
 """Transfer syntaxes that begin so hold a video stream: MPEG-2, H.264, H.265 and uncompressed studio video."""
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 RLE = "1.2.840.10008.1.2.5"
 # PackBits (PS3.5 G.3.1): two bytes stand for at most 128.
 RLE_RATIO = 64
@@ -71,8 +72,8 @@ def require_decodable(dataset: Dataset) -> None:
         raise refuse("corrupt-pixels", f"no frames can be told apart ({type(error).__name__})") from error
 
 
-def require_decoder(syntax: str) -> None:
-    """Refuse a transfer syntax that cannot be decoded here.
+def require_decoder(syntax: str, *, bits_stored: int = 8) -> None:
+    """Refuse a transfer syntax that cannot be decoded here; JPEG Extended can with 8 bits, and not with 12.
 
     Raises:
         UnreadableFile: ``video``, ``transfer-syntax`` (nobody decodes it) or ``no-decoder`` (a package is missing).
@@ -87,6 +88,8 @@ def require_decoder(syntax: str) -> None:
         decoder = get_decoder(syntax)
     except (NotImplementedError, ValueError) as error:
         raise refuse("transfer-syntax", uid_name(syntax)) from error
+    if syntax == JPEG_EXTENDED and bits_stored > 8:
+        raise refuse("no-decoder", f"{uid_name(syntax)} of {bits_stored} bits: no decoder without the GPL reads it")
     if not decoder.is_available:
         raise refuse("no-decoder", f"{uid_name(syntax)}: {'; '.join(decoder.missing_dependencies)}")
 

@@ -18,7 +18,6 @@ from fiducial.errors import UnreadableFile
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames", "PixelData")
 DEFLATED = "1.2.840.10008.1.2.1.99"
 GREY = ("MONOCHROME1", "MONOCHROME2")
 YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
@@ -80,7 +79,7 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
     photometric = _photometric(dataset, n_samples)
     n_frames = max(1, _whole(dataset, "NumberOfFrames") or 1)
     require_extent(dataset)
-    require_decoder(syntax)
+    require_decoder(syntax, bits_stored=stored)
     return Layout(
         path=path,
         transfer_syntax=syntax,
@@ -155,10 +154,11 @@ def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
         options |= {"raw": True, "photometric_interpretation": "YBR_FULL_422"}
     if layout.shift and layout.is_native:
         options["correct_unused_bits"] = False
-    if not layout.is_native:
-        require_decodable(read_dataset(layout.path, keywords=PIXEL_KEYWORDS))
-    # A deflated file cannot be read frame by frame; every other one is, from the disk.
-    source = read_dataset(layout.path) if layout.transfer_syntax == DEFLATED else layout.path
+    # A native file is read frame by frame from the disk; a compressed one is small, and looked at before.
+    is_packed = not layout.is_native or layout.transfer_syntax == DEFLATED
+    source = read_dataset(layout.path) if is_packed else layout.path
+    if not isinstance(source, Path):
+        require_decodable(source)
     for frame in iter_pixels(source, **options):
         yield _shifted(frame, layout) if "correct_unused_bits" in options else frame
 
