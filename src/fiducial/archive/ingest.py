@@ -16,7 +16,7 @@ from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
 from fiducial.archive.dicom.planes import is_compressed
 from fiducial.archive.drawers import WORDS
 from fiducial.archive.matching import Match, match_objects
-from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, make_image, make_masks, place_of
+from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, image_id, make_image, make_masks, place_of
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.report import IngestRow, rejected
@@ -161,11 +161,7 @@ def _series_jobs(found: Discovery, names: Pseudonyms, shift: DateShift) -> dict[
             "exam": names.of("exam", first.text("FrameOfReferenceUID")),
             "site": site,
         }
-        image = "-".join(
-            part
-            for part in (subject, series.modality.lower(), names.of("series", series.series_uid), series.part)
-            if part
-        )
+        image = image_id(series, names)
         jobs[image] = SeriesJob(image, series, ids)
     return jobs
 

@@ -149,6 +149,13 @@ def place_of(header: FileHeader, names: Pseudonyms) -> tuple[str, str]:
     return subject, header.text("ClinicalTrialSiteID") or names.of("hospital", header.text("InstitutionName"))
 
 
+def image_id(series: SeriesFiles, names: Pseudonyms) -> str:
+    """The id of a series' image in the cohort: subject, modality, series and, where there are several images, part."""
+    subject, _ = place_of(series.headers[0], names)
+    parts = (subject, series.modality.lower(), names.of("series", series.series_uid), series.part)
+    return "-".join(part for part in parts if part)
+
+
 def identifiers(header: FileHeader, replacement: str) -> dict[str, str]:
     """What may stand for the person in a free text or a path, and what replaces it."""
     forms = (*name_forms(header.text("PatientName")), header.text("PatientID"))

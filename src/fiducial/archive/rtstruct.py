@@ -183,37 +183,73 @@ def write_rtstruct(
     Raises:
         GeometryError: a mask has another shape than the reference.
     """
+    for name, mask in masks.items():
+        if mask.shape != reference.geometry.shape:
+            raise GeometryError(f"mask {name!r} of shape {mask.shape}", legal=f"shape {reference.geometry.shape}")
+    affine = LPS_FROM_RAS @ reference.geometry.affine
+    planes = np.array([affine[:3][:, [0, 1, 3]]] * reference.geometry.shape[2])
+    planes[:, :, 2] += np.arange(len(planes))[:, None] * affine[:3, 2]
     dataset = patient_and_study(header)
-    dataset.SOPClassUID = RT_STRUCTURE_SET
     dataset.SOPInstanceUID = derived_uid("rtstruct", reference.series_uid, label, *masks)
-    dataset.Modality = "RTSTRUCT"
     dataset.SeriesInstanceUID = derived_uid("rtstruct-series", reference.series_uid, label)
     dataset.SeriesNumber = header.series_number + 1000
     dataset.SeriesDescription = label
-    dataset.InstanceNumber = 1
-    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = reference.frame_uid, ""
     dataset.StructureSetLabel = label[:16]
     dataset.StructureSetDate, dataset.StructureSetTime = header.study_date, header.study_time
+    draw_structures(dataset, masks, slices=Slices(reference, planes))
+    return save_structure_set(dataset, path)
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The slices on which outlines are drawn: ``planes`` [z, 3, 3] are one column's and one row's step and the origin.
+
+    ``reference.sop_uids`` names the slices in the same order; with ``frames`` they are frames 1, 2, ... of one file.
+    """
+
+    reference: SeriesReference
+    planes: NDArray[np.float64]
+    frames: bool = False
+
+
+def draw_structures(
+    dataset: Dataset, masks: Mapping[str, NDArray[np.bool_]], *, slices: Slices, made: str = "MANUAL"
+) -> None:
+    """Add everything that follows from masks [x, y, z] on slices; patient, study, UIDs and labels are the caller's.
+
+    ``made`` is ROIGenerationAlgorithm: MANUAL, SEMIAUTOMATIC or AUTOMATIC.
+    """
+    reference = slices.reference
+    dataset.SOPClassUID = RT_STRUCTURE_SET
+    dataset.Modality = "RTSTRUCT"
+    dataset.InstanceNumber = 1
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = reference.frame_uid, ""
     dataset.OperatorsName = ""
-    dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(reference)]
+    dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(slices)]
     dataset.StructureSetROISequence = []
     dataset.ROIContourSequence = []
     dataset.RTROIObservationsSequence = []
     for number, (name, mask) in enumerate(masks.items(), start=1):
-        if mask.shape != reference.geometry.shape:
-            raise GeometryError(f"mask {name!r} of shape {mask.shape}", legal=f"shape {reference.geometry.shape}")
-        _add_structure(dataset, number, name, mask, reference)
+        _add_structure(dataset, number, name, mask, slices)
+    for roi in dataset.StructureSetROISequence:
+        roi.ROIGenerationAlgorithm = made
+
+
+def save_structure_set(dataset: Dataset, path: str | Path) -> Path:
+    """Write a structure set atomically."""
     with atomic_path(path) as part:
         part.write_bytes(file_head(RT_STRUCTURE_SET, dataset.SOPInstanceUID) + dataset_bytes(dataset))
     return Path(path)
 
 
-def _referenced_frame(reference: SeriesReference) -> Dataset:
+def _referenced_frame(slices: Slices) -> Dataset:
     from pydicom.dataset import Dataset
 
+    reference = slices.reference
     series = Dataset()
     series.SeriesInstanceUID = reference.series_uid
-    series.ContourImageSequence = [_image_item(reference, z) for z in range(len(reference.sop_uids))]
+    n_items = 1 if slices.frames else len(slices.planes)
+    series.ContourImageSequence = [_image_item(slices, z, whole=True) for z in range(n_items)]
     study = Dataset()
     study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = STUDY_COMPONENT, reference.study_uid
     study.RTReferencedSeriesSequence = [series]
@@ -223,22 +259,22 @@ def _referenced_frame(reference: SeriesReference) -> Dataset:
     return frame
 
 
-def _image_item(reference: SeriesReference, z: int) -> Dataset:
+def _image_item(slices: Slices, z: int, *, whole: bool = False) -> Dataset:
     from pydicom.dataset import Dataset
 
-    item = Dataset()
+    item, reference = Dataset(), slices.reference
+    if slices.frames and not whole:
+        item.ReferencedFrameNumber = z + 1
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = reference.sop_class, reference.sop_uids[z]
     return item
 
 
-def _add_structure(
-    dataset: Dataset, number: int, name: str, mask: NDArray[np.bool_], reference: SeriesReference
-) -> None:
+def _add_structure(dataset: Dataset, number: int, name: str, mask: NDArray[np.bool_], slices: Slices) -> None:
     from pydicom.dataset import Dataset
 
     roi = Dataset()
     roi.ROINumber, roi.ROIName = number, name
-    roi.ReferencedFrameOfReferenceUID, roi.ROIGenerationAlgorithm = reference.frame_uid, "MANUAL"
+    roi.ReferencedFrameOfReferenceUID, roi.ROIGenerationAlgorithm = slices.reference.frame_uid, "MANUAL"
     dataset.StructureSetROISequence.append(roi)
     observation = Dataset()
     observation.ObservationNumber, observation.ReferencedROINumber = number, number
@@ -247,18 +283,16 @@ def _add_structure(
     contours = Dataset()
     contours.ReferencedROINumber = number
     contours.ROIDisplayColor = list(COLOURS[(number - 1) % len(COLOURS)])
-    contours.ContourSequence = [_contour(z, points, reference) for z, points in outlines(mask)]
+    contours.ContourSequence = [_contour(z, points, slices) for z, points in outlines(mask)]
     dataset.ROIContourSequence.append(contours)
 
 
-def _contour(z: int, points: NDArray[np.float64], reference: SeriesReference) -> Dataset:
+def _contour(z: int, points: NDArray[np.float64], slices: Slices) -> Dataset:
     from pydicom.dataset import Dataset
 
-    affine = LPS_FROM_RAS @ reference.geometry.affine
-    index = np.column_stack([points, np.full(len(points), float(z))])
-    place_mm = index @ affine[:3, :3].T + affine[:3, 3]
+    place_mm = points @ slices.planes[z, :, :2].T + slices.planes[z, :, 2]
     contour = Dataset()
-    contour.ContourImageSequence = [_image_item(reference, z)]
+    contour.ContourImageSequence = [_image_item(slices, z)]
     contour.ContourGeometricType = "CLOSED_PLANAR"
     contour.NumberOfContourPoints = len(points)
     contour.ContourData = [f"{v:.5f}" for v in place_mm.ravel()]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fiducial import RESEARCH_USE, __version__
-from fiducial.cli import archives, evidence
+from fiducial.cli import archives, evidence, objects
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.deidentify import Shift, deidentify
 from fiducial.cli.options import (
@@ -303,7 +303,7 @@ def run(
     _gate(result.audited, require_pass)
 
 
-for command in (deidentify, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
+for command in (deidentify, objects.export, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
     app.command()(command)
 
 

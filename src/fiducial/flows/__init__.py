@@ -17,6 +17,7 @@ from fiducial.flows.check import Checked, check
 from fiducial.flows.compare import Compared, compare
 from fiducial.flows.deidentify import Deidentification, deidentify
 from fiducial.flows.demo import Demo, demo
+from fiducial.flows.export import Export, ExportSettings, export
 from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
@@ -33,6 +34,8 @@ __all__ = [
     "Deidentification",
     "DeidentifyOptions",
     "Demo",
+    "Export",
+    "ExportSettings",
     "Ingest",
     "Keys",
     "PacsAccess",
@@ -48,6 +51,7 @@ __all__ = [
     "count_archive",
     "deidentify",
     "demo",
+    "export",
     "ingest",
     "keys",
     "predict",

@@ -1,0 +1,364 @@
+"""Masks back to the archive: read by plain code from the standard's text, by highdicom, dcmqi and our own readers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+
+from fiducial.archive.dicom import DicomHeader, find_series, write_series
+from fiducial.archive.export import Maker
+from fiducial.archive.export.codes import _table, structure_codes
+from fiducial.archive.export.seg import write_segmentation
+from fiducial.archive.export.source import PATIENT_AND_STUDY, SourceSeries, open_source
+from fiducial.archive.export.structures import write_structures
+from fiducial.archive.rtstruct import read_rtstruct
+from fiducial.archive.segmentation import draw_segmentation, read_segmentation
+from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.maths.extent import longest_in_plane_mm
+from fiducial.records.image import Geometry, Image
+
+SHAPE = (11, 9, 6)
+AFFINE = np.array([[-0.9, 0, 0, 12.5], [0, -0.8, 0, 20.25], [0, 0, 2.5, -7.75], [0, 0, 0, 1.0]])
+HEADER = DicomHeader("QX-1", patient_name="Müller^Amalia", sex="F", age_years=60, series_number=3, study_id="S")
+MAKER = Maker("nodules", "v7", "ab" * 32)
+
+
+def letter_l(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
+    """An L with a foot to one side, one slice longer at its toe: equal to no turned or mirrored copy of itself."""
+    mask = np.zeros(shape, bool)
+    mask[2, 1:7, 2:4] = True
+    mask[2:6, 6, 2:4] = True
+    mask[5, 6, 4] = True
+    return mask
+
+
+def written(folder: Path, affine: np.ndarray = AFFINE, header: DicomHeader = HEADER) -> SourceSeries:
+    write_series(Image(np.zeros((1, *SHAPE), np.int16), Geometry(affine, SHAPE), "CT", "HU"), folder, header)
+    return open_source(find_series(folder)[0])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SourceSeries:
+    return written(tmp_path / "ct")
+
+
+def grid(source: SourceSeries) -> Geometry:
+    return source.reference.geometry
+
+
+def plain_places(path: Path) -> dict[str, set[tuple[float, ...]]]:
+    """Voxels of each segment as places in LPS mm, rounded, by PS3.5 8.1.1 and PS3.3 C.7.6.2.1.1 alone.
+
+    Bits are taken one by one from whole bytes, lowest first; P = S + X · column + Y · row, with PixelSpacing (row
+    spacing, column spacing) and the direction cosines of a row (along columns) and of a column.
+    """
+    dataset = pydicom.dcmread(path)
+    rows, columns, data = dataset.Rows, dataset.Columns, dataset.PixelData
+    labels = {segment.SegmentNumber: segment.SegmentLabel for segment in dataset.SegmentSequence}
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    places: dict[str, set[tuple[float, ...]]] = {label: set() for label in labels.values()}
+    for number, own in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+
+        def item(name: str, own: Any = own) -> Any:
+            return (own if name in own else shared)[name].value[0]
+
+        position = np.array(item("PlanePositionSequence").ImagePositionPatient, float)
+        cosines = np.array(item("PlaneOrientationSequence").ImageOrientationPatient, float)
+        between_rows, between_columns = (float(mm) for mm in item("PixelMeasuresSequence").PixelSpacing)
+        labelled = dataset.SegmentationType == "LABELMAP"
+        segment = 0 if labelled else item("SegmentIdentificationSequence").ReferencedSegmentNumber
+        for row, column in product(range(rows), range(columns)):
+            at = (number * rows + row) * columns + column
+            value = data[at // 8] >> at % 8 & 1 if dataset.BitsAllocated == 1 else data[at]
+            if value == 0 or (value * 2 < dataset.get("MaximumFractionalValue", 1)):
+                continue
+            place = position + cosines[:3] * column * between_columns + cosines[3:] * row * between_rows
+            places[labels[value if labelled else segment]].add(tuple(np.round(place, 2) + 0.0))
+    return places
+
+
+def places_of(mask: np.ndarray, affine: np.ndarray) -> set[tuple[float, ...]]:
+    """Voxels of a mask [x, y, z] on a RAS grid as places in LPS mm."""
+    index = np.argwhere(mask)
+    ras = index @ affine[:3, :3].T + affine[:3, 3]
+    return {tuple(p) for p in np.round(ras * [-1, -1, 1], 2) + 0.0}
+
+
+def at_places(source: SourceSeries, affine: np.ndarray) -> np.ndarray:
+    """The letter of a phantom's grid on the grid of its series as it was read (a left-handed one comes back turned)."""
+    ras = np.argwhere(letter_l()) @ affine[:3, :3].T + affine[:3, 3]
+    inverse = np.linalg.inv(grid(source).affine)
+    mask = np.zeros(grid(source).shape, bool)
+    mask[tuple(np.rint(ras @ inverse[:3, :3].T + inverse[:3, 3]).astype(int).T)] = True
+    return mask
+
+
+def test_one_voxel_by_hand(tmp_path: Path) -> None:
+    """Voxel (2, 1, 3) of a 1 mm grid at the origin lies 2 mm left, 1 mm behind and 3 mm above: LPS (2, 1, 3)."""
+    source = written(tmp_path / "ct", np.diag([-1.0, -1, 1, 1]))
+    mask = np.zeros(SHAPE, bool)
+    mask[2, 1, 3] = True
+    write_segmentation({"dot": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    assert plain_places(tmp_path / "a.dcm") == {"dot": {(2.0, 1.0, 3.0)}}
+
+
+SIGNED = [(axes, signs) for axes in permutations(range(3)) for signs in product((-1, 1), repeat=3)]
+
+
+@pytest.mark.parametrize(("axes", "signs"), SIGNED)
+def test_no_orientation_flips_the_letter(axes: tuple[int, ...], signs: tuple[int, ...], tmp_path: Path) -> None:
+    """All 24 right-handed and 24 left-handed grids, of three unlike spacings."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, list(axes)] * np.array([0.9, 0.8, 2.5]) * np.array(signs)
+    affine[:3, 3] = (-31.7, 12.9, 303.3)
+    require_letter_everywhere(affine, tmp_path)
+
+
+@pytest.mark.parametrize("angles", [(20, 0, 0), (0, 33, 5), (13, -27, 41)])
+def test_no_oblique_grid_flips_the_letter(angles: tuple[float, ...], tmp_path: Path) -> None:
+    from scipy.spatial.transform import Rotation
+
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * np.array([0.9, 0.8, 2.5])
+    affine[:3, 3] = (-31.7, 12.9, 303.3)
+    require_letter_everywhere(affine, tmp_path)
+
+
+def require_letter_everywhere(affine: np.ndarray, folder: Path) -> None:
+    """SEG and RTSTRUCT of the letter, read by plain code, by highdicom and by ours: the places of the phantom."""
+    source = written(folder / "ct", affine)
+    mask, truth = at_places(source, affine), places_of(letter_l(), affine)
+    assert places_of(mask, grid(source).affine) == truth
+    write_segmentation({"L": mask}, folder / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    write_structures({"L": mask}, folder / "b.dcm", geometry=grid(source), source=source, maker=MAKER)
+    assert plain_places(folder / "a.dcm") == {"L": truth}
+    volume = highdicom.seg.segread(folder / "a.dcm").get_volume(combine_segments=True)
+    index = np.argwhere(np.asarray(volume.array) > 0)
+    places = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    assert {tuple(p) for p in np.round(places, 2) + 0.0} == truth
+    np.testing.assert_array_equal(read_segmentation(folder / "a.dcm", source.reference)["L"], mask)
+    np.testing.assert_array_equal(read_rtstruct(folder / "b.dcm", source.reference)["L"], mask)
+
+
+def tilted(folder: Path, degrees: float) -> SourceSeries:
+    """A series whose gantry was tilted: each slice lies further along its columns. Masks lie on the even grid."""
+    source = written(folder)
+    step = 2.5 * np.tan(np.radians(degrees))
+    headers, planes = [], source.planes.copy()
+    for number, header in enumerate(source.headers):
+        planes[number, 1, 2] += step * number
+        header.ImagePositionPatient = [float(v) for v in planes[number, :, 2]]
+        headers.append(header)
+    return replace(source, headers=tuple(headers), planes=planes)
+
+
+def test_a_tilted_series_gets_its_masks_on_its_own_slices(tmp_path: Path) -> None:
+    """At 0.8 mm rows and 2.5 mm slices, 17.7447 degrees are one row a slice: the mask's row moves by one each slice."""
+    source = tilted(tmp_path / "ct", float(np.degrees(np.arctan(0.8 / 2.5))))
+    mask = np.zeros(SHAPE, bool)
+    mask[3, 6, :] = True
+    write_segmentation({"rod": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    dataset = pydicom.dcmread(tmp_path / "a.dcm")
+    found = {}
+    for frame, own in zip(dataset.pixel_array, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        ((row, column),) = np.argwhere(frame)
+        z = round((own.PlanePositionSequence[0].ImagePositionPatient[2] + 7.75) / 2.5)
+        found[z] = (int(row), int(column))
+    assert found == {z: (6 - z, 3) for z in range(6)}
+    assert plain_places(tmp_path / "a.dcm")["rod"] == places_of(mask, grid(source).affine)
+
+
+def test_half_a_row_of_tilt_loses_no_voxel_of_a_solid_mask(tmp_path: Path) -> None:
+    source = tilted(tmp_path / "ct", 10.0)
+    mask = np.zeros(SHAPE, bool)
+    mask[2:7, 4:7, 1:5] = True
+    write_structures({"box": mask}, tmp_path / "b.dcm", geometry=grid(source), source=source, maker=MAKER)
+    write_segmentation({"box": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    (structure,) = draw_segmentation(tmp_path / "a.dcm", source.reference)
+    assert structure.repairs[0].startswith("resampled: ")
+    np.testing.assert_array_equal(structure.mask, mask)
+    back = read_rtstruct(tmp_path / "b.dcm", source.reference)["box"]
+    assert back.sum() == mask.sum()
+    np.testing.assert_array_equal(back.any(axis=1), mask.any(axis=1))
+
+
+@pytest.mark.parametrize("kind", ["binary", "fractional", "labelmap"])
+def test_structures_of_every_kind_come_back(kind: Any, source: SourceSeries, tmp_path: Path) -> None:
+    masks = {"Nodule": letter_l(), "Kidney_L": np.roll(letter_l(), 3, axis=0) & ~letter_l()}
+    path = tmp_path / "a.dcm"
+    write_segmentation(masks, path, geometry=grid(source), source=source, maker=MAKER, kind=kind)
+    read = read_segmentation(path, source.reference)
+    places = plain_places(path)
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(read[name], mask)
+        assert places[name] == places_of(mask, grid(source).affine)
+
+
+def test_probabilities_are_kept_in_steps_of_a_255th(source: SourceSeries, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    values = generator.random(SHAPE).astype(np.float32)
+    path = tmp_path / "a.dcm"
+    write_segmentation({"p": values}, path, geometry=grid(source), source=source, maker=MAKER, kind="fractional")
+    stored = highdicom.seg.segread(path).get_pixels_by_source_instance([h.SOPInstanceUID for h in source.headers])
+    assert np.abs(stored[..., 0] - values.transpose(2, 1, 0)).max() <= 0.5 / 255 + 1e-6
+
+
+def test_overlapping_structures_stay_apart_except_in_a_label_map(source: SourceSeries, tmp_path: Path) -> None:
+    masks = {"all": np.ones(SHAPE, bool), "L": letter_l()}
+    path = tmp_path / "a.dcm"
+    write_segmentation(masks, path, geometry=grid(source), source=source, maker=MAKER)
+    for name, mask in read_segmentation(path, source.reference).items():
+        np.testing.assert_array_equal(mask, masks[name])
+    with pytest.raises(VoxelError, match=f"{letter_l().sum()} voxels belong to several"):
+        write_segmentation(
+            masks, tmp_path / "b.dcm", geometry=grid(source), source=source, maker=MAKER, kind="labelmap"
+        )
+    assert not (tmp_path / "b.dcm").exists()
+
+
+def test_patient_and_study_are_the_sources_and_uids_are_new(source: SourceSeries, tmp_path: Path) -> None:
+    seg, drawn = tmp_path / "a.dcm", tmp_path / "b.dcm"
+    write_segmentation({"Nodule": letter_l()}, seg, geometry=grid(source), source=source, maker=MAKER)
+    write_structures({"Nodule": letter_l()}, drawn, geometry=grid(source), source=source, maker=MAKER)
+    original = source.headers[0]
+    uids = {str(header.SOPInstanceUID) for header in source.headers} | {source.reference.series_uid}
+    for path in (seg, drawn):
+        dataset = pydicom.dcmread(path)
+        for keyword in PATIENT_AND_STUDY:
+            assert (keyword in dataset) == (keyword in original), keyword
+            if keyword in original:
+                assert dataset[keyword].value == original[keyword].value, keyword
+        assert dataset.PatientName.family_name == "Müller"
+        assert dataset.FrameOfReferenceUID == source.reference.frame_uid
+        assert str(dataset.SeriesDescription).startswith("Research use only")
+        assert not {str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID)} & uids
+    dataset = pydicom.dcmread(seg)
+    segment = dataset.SegmentSequence[0]
+    assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("AUTOMATIC", "nodules")
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("nodules", "v7")
+    assert "ab" * 32 in algorithm.AlgorithmParameters
+    assert dataset.get("ContentCreatorName") in (None, "")
+    (series,) = dataset.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == source.reference.series_uid
+    assert {str(i.ReferencedSOPInstanceUID) for i in series.ReferencedInstanceSequence} <= uids
+
+
+def test_equal_masks_give_equal_uids_and_other_masks_others(source: SourceSeries, tmp_path: Path) -> None:
+    def uid(name: str, mask: np.ndarray, maker: Maker = MAKER) -> str:
+        path = tmp_path / name
+        return str(
+            write_segmentation({"L": mask}, path, geometry=grid(source), source=source, maker=maker).SOPInstanceUID
+        )
+
+    first = uid("1", letter_l())
+    assert uid("2", letter_l()) == first
+    assert len({first, uid("3", ~letter_l()), uid("4", letter_l(), replace(MAKER, digest="cd"))}) == 3
+
+
+def test_codes_of_names() -> None:
+    assert structure_codes("Kidney_L").kind == ("64033007", "Kidney")
+    assert structure_codes("Kidney_L").side == ("7771000", "Left")
+    assert structure_codes("rightLung").side == ("24028007", "Right")
+    assert structure_codes("left ventricle").kind == ("87878005", "Left ventricle")
+    assert structure_codes("left ventricle").side is None
+    assert structure_codes("nodule").category == ("49755003", "Morphologically Abnormal Structure")
+    for unknown in ("label_1", "not liver", "liver or spleen", "left right lung", ""):
+        assert structure_codes(unknown).kind == ("85756007", "Tissue")
+        assert not structure_codes(unknown).known
+
+
+def test_every_code_of_the_table_is_snomeds() -> None:
+    from pydicom.sr._concepts_dict import concepts
+
+    known = {(value, meaning) for found in concepts["SCT"].values() for value, (meaning, _) in found.items()}
+    assert {(value, meaning) for _, value, meaning in _table().values()} <= known
+
+
+def test_long_axis_by_hand() -> None:
+    """Three voxels to the side and four rows down, of 2 and 1 mm: sqrt(6^2 + 4^2)."""
+    mask = np.zeros((6, 6, 3), bool)
+    mask[1, 1, 1] = mask[4, 5, 1] = mask[2, 2, 1] = mask[1, 1, 2] = True
+    steps = np.array([[2.0, 0], [0, 1.0], [0, 0]])
+    assert longest_in_plane_mm(mask, steps) == (pytest.approx(52**0.5), 1)
+    line = np.zeros((6, 6, 1), bool)
+    line[:, 2, 0] = True
+    assert longest_in_plane_mm(line, steps) == (pytest.approx(10.0), 0)
+    one = np.zeros((6, 6, 1), bool)
+    one[3, 3, 0] = True
+    assert longest_in_plane_mm(one, steps) == (0.0, 0)
+    assert np.isnan(longest_in_plane_mm(np.zeros((2, 2, 2), bool), steps)[0])
+    generator = np.random.default_rng(1)
+    cloud = generator.random((12, 9, 1)) > 0.6
+    points = np.argwhere(cloud)[:, :2] * [2.0, 1.0]
+    furthest = max(float(np.linalg.norm(a - b)) for a in points for b in points)
+    assert longest_in_plane_mm(cloud, steps)[0] == pytest.approx(furthest)
+
+
+def test_another_grid_is_refused_with_both(source: SourceSeries, tmp_path: Path) -> None:
+    moved = AFFINE.copy()
+    moved[2, 3] += 0.01
+    with pytest.raises(GeometryError, match=r"11 x 9 x 6 .* against 11 x 9 x 6 .*"):
+        write_segmentation(
+            {"L": letter_l()}, tmp_path / "a.dcm", geometry=Geometry(moved, SHAPE), source=source, maker=MAKER
+        )
+    assert not (tmp_path / "a.dcm").exists()
+
+
+@pytest.mark.parametrize("write", [write_segmentation, write_structures])
+def test_nothing_is_replaced(write: Callable[..., Any], source: SourceSeries, tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"mine")
+    with pytest.raises(InputRefused, match="already here"):
+        write({"L": letter_l()}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    assert (tmp_path / "a.dcm").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [(np.zeros(SHAPE, bool), "no voxel"), (np.full(SHAPE, 1.5), "values of type"), (np.ones(SHAPE), "values of type")],
+)
+def test_masks_that_are_none_are_refused(mask: np.ndarray, said: str, source: SourceSeries, tmp_path: Path) -> None:
+    with pytest.raises(VoxelError, match=said):
+        write_segmentation({"L": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+
+
+@pytest.fixture
+def dcmqi() -> Callable[..., str]:
+    """Run a tool of dcmqi, which shares no code with highdicom or with ours; skipped where it is not installed."""
+    folder = Path(sys.executable).parent
+    if not (folder / "segimage2itkimage").exists():
+        pytest.skip("dcmqi is not installed (python -m pip install dcmqi)")
+
+    def run(tool: str, *arguments: str | Path) -> str:
+        command = [str(folder / tool), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["binary", "fractional", "labelmap"])
+@pytest.mark.parametrize("turn", [0, 17, 42])
+def test_dcmqi_finds_the_same_places(kind: Any, turn: int, dcmqi: Callable[..., str], tmp_path: Path) -> None:
+    import nibabel
+
+    axes, signs = SIGNED[turn]
+    affine = np.eye(4)
+    affine[:3, :3] = np.eye(3)[:, list(axes)] * np.array([0.9, 0.8, 2.5]) * np.array(signs)
+    source = written(tmp_path / "ct", affine)
+    mask, truth = at_places(source, affine), places_of(letter_l(), affine)
+    write_segmentation({"L": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER, kind=kind)
+    dcmqi("segimage2itkimage", "--inputDICOM", tmp_path / "a.dcm", "--outputDirectory", tmp_path, "-t", "nii")
+    read = nibabel.load(tmp_path / "1.nii.gz")
+    assert places_of(np.asarray(read.dataobj) > 0, read.affine) == truth
