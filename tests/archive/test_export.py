@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,11 +22,12 @@ from fiducial.archive.export import Maker
 from fiducial.archive.export.codes import _table, structure_codes
 from fiducial.archive.export.seg import write_segmentation
 from fiducial.archive.export.source import PATIENT_AND_STUDY, SourceSeries, open_source
+from fiducial.archive.export.sr import measure_masks, write_report
 from fiducial.archive.export.structures import write_structures
 from fiducial.archive.rtstruct import read_rtstruct
 from fiducial.archive.segmentation import draw_segmentation, read_segmentation
 from fiducial.errors import GeometryError, InputRefused, VoxelError
-from fiducial.maths.extent import longest_in_plane_mm
+from fiducial.maths.extent import LongAxis, long_axis
 from fiducial.records.image import Geometry, Image
 
 SHAPE = (11, 9, 6)
@@ -290,19 +293,92 @@ def test_long_axis_by_hand() -> None:
     mask = np.zeros((6, 6, 3), bool)
     mask[1, 1, 1] = mask[4, 5, 1] = mask[2, 2, 1] = mask[1, 1, 2] = True
     steps = np.array([[2.0, 0], [0, 1.0], [0, 0]])
-    assert longest_in_plane_mm(mask, steps) == (pytest.approx(52**0.5), 1)
+    found = long_axis(mask, steps)
+    assert found is not None
+    assert (found.mm, found.z, set(found.ends)) == (pytest.approx(52**0.5), 1, {(1, 1), (4, 5)})
     line = np.zeros((6, 6, 1), bool)
     line[:, 2, 0] = True
-    assert longest_in_plane_mm(line, steps) == (pytest.approx(10.0), 0)
+    along = long_axis(line, steps)
+    assert along is not None
+    assert (along.mm, set(along.ends)) == (pytest.approx(10.0), {(0, 2), (5, 2)})
     one = np.zeros((6, 6, 1), bool)
     one[3, 3, 0] = True
-    assert longest_in_plane_mm(one, steps) == (0.0, 0)
-    assert np.isnan(longest_in_plane_mm(np.zeros((2, 2, 2), bool), steps)[0])
-    generator = np.random.default_rng(1)
-    cloud = generator.random((12, 9, 1)) > 0.6
+    assert long_axis(one, steps) == LongAxis(0.0, 0, ((3, 3), (3, 3)))
+    assert long_axis(np.zeros((2, 2, 2), bool), steps) is None
+    cloud = np.random.default_rng(1).random((12, 9, 1)) > 0.6
     points = np.argwhere(cloud)[:, :2] * [2.0, 1.0]
     furthest = max(float(np.linalg.norm(a - b)) for a in points for b in points)
-    assert longest_in_plane_mm(cloud, steps)[0] == pytest.approx(furthest)
+    among = long_axis(cloud, steps)
+    assert among is not None
+    assert among.mm == pytest.approx(furthest)
+
+
+def report(source: SourceSeries, folder: Path) -> Path:
+    """SEG and SR of two structures and a score; the SR's path."""
+    masks = {"Nodule": letter_l(), "Kidney_L": np.roll(letter_l(), 3, axis=0) & ~letter_l()}
+    seg = write_segmentation(masks, folder / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    measured = measure_masks(masks, grid(source), source)
+    path = folder / "sr.dcm"
+    write_report(measured, path, source=source, maker=MAKER, segmentation=seg, scores={"malignant": 0.75})
+    return path
+
+
+def test_a_report_says_what_was_measured_where(source: SourceSeries, tmp_path: Path) -> None:
+    """Nodule: 15 voxels of 0.9 x 0.8 x 2.5 mm; long axis from (2, 1) to (5, 6): 3 columns and 5 rows."""
+    document = highdicom.sr.srread(report(source, tmp_path))
+    seg = pydicom.dcmread(tmp_path / "a.dcm")
+    groups = document.content.get_volumetric_roi_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == ["Nodule", "Kidney_L"]
+    first = groups[0]
+    assert first.finding_type.value == "27925004"
+    assert first.tracking_uid == seg.SegmentSequence[0].TrackingUID
+    (volume,) = first.get_measurements()
+    assert volume.name.value == "118565006"
+    assert volume.value == pytest.approx(letter_l().sum() * 0.9 * 0.8 * 2.5 / 1000)
+    assert volume.unit.value == "ml"
+    second = document.content.get_image_measurement_groups(tracking_uid=first.tracking_uid)
+    (axis,) = second[0].get_measurements()
+    assert axis.value == pytest.approx(np.hypot(3 * 0.9, 5 * 0.8))
+    (line,) = axis.referenced_coordinates
+    assert {tuple(p) for p in line.value.tolist()} == {(2.5, 1.5), (5.5, 6.5)}
+    named = first.referenced_segment
+    assert str(named[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID) == str(seg.SOPInstanceUID)
+    *_, score = document.content.get_image_measurement_groups()
+    (probability,) = score.get_measurements()
+    assert (score.tracking_identifier, probability.name.value, probability.value) == ("malignant", "122157", 0.75)
+
+
+def test_dcmqi_reads_the_report(source: SourceSeries, dcmqi: Callable[..., str], tmp_path: Path) -> None:
+    dcmqi("tid1500reader", "--inputDICOM", report(source, tmp_path), "--outputMetadata", tmp_path / "sr.json")
+    found = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    volumes = {
+        o["TrackingIdentifier"]: float(o["measurementItems"][0]["value"]) for o in found if "ReferencedSegment" in o
+    }
+    assert volumes["Nodule"] == pytest.approx(letter_l().sum() * 0.0018)
+    assert {one["ReferencedSegment"] for one in found if "ReferencedSegment" in one} == {1, 2}
+
+
+def test_nothing_to_say_is_refused(source: SourceSeries, tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="no measurement and no score"):
+        write_report([], tmp_path / "sr.dcm", source=source, maker=MAKER)
+    measured = measure_masks({"Nodule": letter_l()}, grid(source), source)
+    with pytest.raises(InputRefused, match="without the segmentation"):
+        write_report(measured, tmp_path / "sr.dcm", source=source, maker=MAKER)
+
+
+@pytest.mark.parametrize("kind", ["binary", "fractional"])
+def test_the_validator_of_dicom3tools_finds_no_error(kind: Any, source: SourceSeries, tmp_path: Path) -> None:
+    """Label maps are younger than the validator that Debian has."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("no dciodvfy on the search path (package dicom3tools)")
+    seg, drawn = tmp_path / f"{kind}.dcm", tmp_path / "rs.dcm"
+    given = {"geometry": grid(source), "source": source, "maker": MAKER}
+    write_segmentation({"Nodule": letter_l(), "Kidney_L": ~letter_l()}, seg, **given, kind=kind)
+    write_structures({"Nodule": letter_l()}, drawn, **given)
+    for path in (seg, drawn, report(source, tmp_path)):
+        done = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True, check=False, errors="replace")
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+        assert not errors
 
 
 def test_another_grid_is_refused_with_both(source: SourceSeries, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def _write(
         write_structures(solid, files["rtstruct"], geometry=geometry, source=source, maker=job.maker)
         to.append(files["rtstruct"])
     if "sr" in files and (filled or job.scores):
-        measured = measure_masks(solid, geometry) if filled else []
+        measured = measure_masks(solid, geometry, source) if filled else []
         scores = dict(job.scores)
         write_report(measured, files["sr"], source=source, maker=job.maker, segmentation=segmentation, scores=scores)
         to.append(files["sr"])

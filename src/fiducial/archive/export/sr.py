@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from fiducial.archive.dicom.header import derived_uid
 from fiducial.archive.dicom.headers import quiet_pydicom
-from fiducial.archive.export.codes import StructureCodes, code, structure_codes
+from fiducial.archive.export.codes import code, structure_codes
 from fiducial.archive.export.maker import MANUFACTURER, Maker, state_equipment
 from fiducial.archive.export.seg import SERIES_OFFSET, require_free
 from fiducial.archive.export.source import SourceSeries, copy_patient_and_study
 from fiducial.errors import InputRefused
-from fiducial.maths.extent import longest_in_plane_mm
+from fiducial.maths.extent import LongAxis, long_axis
 from fiducial.records.files import atomic_path, sha256_json
 from fiducial.records.image import Geometry
 
@@ -37,22 +37,26 @@ IMAGING = ("363679005", "Imaging procedure")
 
 @dataclass(frozen=True)
 class Measured:
-    """One structure's figures and its number in the SEG; ``long_axis_mm`` is NaN where it has no voxel."""
+    """One structure's figures and its number in the SEG; ``axis`` lies on an original frame, None without a voxel."""
 
     name: str
     segment: int
     volume_ml: float
-    long_axis_mm: float
+    axis: LongAxis | None
 
 
-def measure_masks(masks: Mapping[str, NDArray[np.bool_]], geometry: Geometry) -> list[Measured]:
-    """Volume (voxels times the volume of one) and longest distance within a slice of each mask [x, y, z]."""
+def measure_masks(masks: Mapping[str, NDArray[np.bool_]], geometry: Geometry, source: SourceSeries) -> list[Measured]:
+    """Volume (voxels times the volume of one) and long axis within an original frame of each mask [x, y, z].
+
+    Raises:
+        GeometryError: the grid is not that of the ingested series.
+    """
     return [
         Measured(
             name,
             number,
             float(mask.sum()) * geometry.voxel_ml,
-            longest_in_plane_mm(mask, geometry.affine[:3, :2])[0],
+            long_axis(source.on_frames(mask, geometry).transpose(2, 1, 0), source.planes[0][:, :2]),
         )
         for number, (name, mask) in enumerate(masks.items(), start=1)
     ]
@@ -69,9 +73,9 @@ def write_report(
 ) -> Dataset:
     """Write one SR (Comprehensive 3D SR, TID 1500), atomically, and return it.
 
-    Each structure is a group (TID 1411) with volume in ml and long axis in mm, which refers to its segment of
-    ``segmentation`` and to the source series; each score a group (TID 1501) with a probability. Structures without a
-    voxel have no group: there is no segment to refer to.
+    Each structure is a group (TID 1411) with its volume in ml, which refers to its segment of ``segmentation`` and to
+    the source series, and a group (TID 1501) of the same tracking UID with the long axis in mm and its line on the
+    image; each score is a group (TID 1501) with a probability. Structures without a voxel have none.
 
     Raises:
         InputRefused: a file is already there, nothing is to be said, or structures come without a segmentation.
@@ -82,10 +86,15 @@ def write_report(
         raise InputRefused("measurements without the segmentation that they belong to", legal="the header of its SEG")
     if not filled and not scores:
         raise InputRefused("no measurement and no score", where=str(path), legal="a structure of one voxel, or a score")
-    said = {"masks": [list(vars(one).values()) for one in filled], "scores": dict(scores or {})}
+    figures = [[one.name, one.segment, one.volume_ml, one.axis.mm if one.axis else None] for one in filled]
+    said = {"masks": figures, "scores": dict(scores or {})}
     uid = derived_uid("sr", source.reference.series_uid, maker.digest, sha256_json(said))
     with quiet_pydicom():
-        groups = [_structure_group(one, segmentation, source, maker) for one in filled if segmentation is not None]
+        groups = [
+            group
+            for one in filled
+            for group in (_structure_groups(one, segmentation, source, maker) if segmentation is not None else ())
+        ]
         groups += [_score_group(name, value, uid, source, maker) for name, value in (scores or {}).items()]
         dataset = _document(groups, uid, source=source, maker=maker, segmentation=segmentation)
         copy_patient_and_study(dataset, source.headers[0])
@@ -137,29 +146,49 @@ def _document(
     )
 
 
-def _structure_group(one: Measured, segmentation: Dataset, source: SourceSeries, maker: Maker) -> Any:
+def _structure_groups(one: Measured, segmentation: Dataset, source: SourceSeries, maker: Maker) -> list[Any]:
+    """The volume of a segment (TID 1411), and under its tracking UID the long axis on an image (TID 1501)."""
     from highdicom import sr
-    from pydicom.sr.codedict import codes
 
     described = next(s for s in segmentation.SegmentSequence if s.SegmentNumber == one.segment)
     kinds = structure_codes(one.name)
-    figures = [
-        sr.Measurement(name=code(VOLUME), value=one.volume_ml, unit=code(("ml", "milliliter"), "UCUM")),
-        sr.Measurement(name=code(LONG_AXIS), value=one.long_axis_mm, unit=codes.UCUM.Millimeter),
-    ]
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=str(described.TrackingUID), identifier=one.name[:64]),
-        referenced_segment=sr.ReferencedSegment(
-            sop_class_uid=segmentation.SOPClassUID,
-            sop_instance_uid=segmentation.SOPInstanceUID,
-            segment_number=one.segment,
-            source_series=sr.SourceSeriesForSegmentation(source.reference.series_uid),
-        ),
-        finding_type=_concept(kinds),
-        finding_category=code(kinds.category),
-        algorithm_id=_algorithm(maker),
-        measurements=figures,
+    about = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=str(described.TrackingUID), identifier=one.name[:64]),
+        "finding_type": code(kinds.kind),
+        "finding_category": code(kinds.category),
+        "algorithm_id": _algorithm(maker),
+    }
+    segment = sr.ReferencedSegment(
+        sop_class_uid=segmentation.SOPClassUID,
+        sop_instance_uid=segmentation.SOPInstanceUID,
+        segment_number=one.segment,
+        source_series=sr.SourceSeriesForSegmentation(source.reference.series_uid),
     )
+    volume = sr.Measurement(name=code(VOLUME), value=one.volume_ml, unit=code(("ml", "milliliter"), "UCUM"))
+    groups = [
+        sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            **about, referenced_segment=segment, measurements=[volume]
+        )
+    ]
+    if one.axis is not None:
+        axis = _axis(one.axis, source)
+        groups.append(sr.MeasurementsAndQualitativeEvaluations(**about, measurements=[axis]))
+    return groups
+
+
+def _axis(axis: LongAxis, source: SourceSeries) -> Any:
+    """The long axis with its line on the image, from centre to centre; (0.5, 0.5) is the first voxel's centre."""
+    from highdicom import sr
+
+    many = len(source.headers) == 1 and len(source.planes) > 1
+    header = source.headers[0 if many else axis.z]
+    image = (header.SOPClassUID, header.SOPInstanceUID, [axis.z + 1] if many else None)
+    about = {"name": code(LONG_AXIS), "value": axis.mm, "unit": code(("mm", "millimeter"), "UCUM")}
+    if axis.mm == 0:
+        return sr.Measurement(**about, referenced_images=[sr.SourceImageForMeasurement(*image)])
+    line = np.array(axis.ends, dtype=np.float64) + 0.5
+    drawn = sr.CoordinatesForMeasurement("POLYLINE", line, sr.SourceImageForRegion(*image))
+    return sr.Measurement(**about, referenced_coordinates=[drawn])
 
 
 def _score_group(name: str, value: float, uid: str, source: SourceSeries, maker: Maker) -> Any:
@@ -170,15 +199,11 @@ def _score_group(name: str, value: float, uid: str, source: SourceSeries, maker:
     kinds = structure_codes(name)
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=derived_uid("score", uid, name), identifier=name[:64]),
-        finding_type=_concept(kinds) if kinds.known else None,
+        finding_type=code(kinds.kind) if kinds.known else None,
         algorithm_id=_algorithm(maker),
         source_images=[sr.SourceImageForMeasurementGroup(first.SOPClassUID, first.SOPInstanceUID)],
         measurements=[sr.Measurement(name=code(PROBABILITY, "DCM"), value=float(value), unit=codes.UCUM.NoUnits)],
     )
-
-
-def _concept(kinds: StructureCodes) -> Any:
-    return code(kinds.kind)
 
 
 def _algorithm(maker: Maker) -> Any:
