@@ -16,7 +16,7 @@ from fiducial.errors import CaseFailed
 from fiducial.phantom.vendor import vendor_table
 
 COMMANDS = ("demo", "ingest", "check", "train", "predict", "audit", "report", "run")
-COMMANDS += ("export", "compare", "keys", "sign", "verify")
+COMMANDS += ("deidentify", "export", "compare", "keys", "sign", "verify")
 ACCEPTANCE = """
 [study]
 name = "acceptance"

@@ -152,7 +152,7 @@ def _structure_groups(one: Measured, segmentation: Dataset, source: SourceSeries
 
     described = next(s for s in segmentation.SegmentSequence if s.SegmentNumber == one.segment)
     kinds = structure_codes(one.name)
-    about = {
+    about: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=str(described.TrackingUID), identifier=one.name[:64]),
         "finding_type": code(kinds.kind),
         "finding_category": code(kinds.category),
@@ -165,7 +165,7 @@ def _structure_groups(one: Measured, segmentation: Dataset, source: SourceSeries
         source_series=sr.SourceSeriesForSegmentation(source.reference.series_uid),
     )
     volume = sr.Measurement(name=code(VOLUME), value=one.volume_ml, unit=code(("ml", "milliliter"), "UCUM"))
-    groups = [
+    groups: list[Any] = [
         sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
             **about, referenced_segment=segment, measurements=[volume]
         )
@@ -183,7 +183,7 @@ def _axis(axis: LongAxis, source: SourceSeries) -> Any:
     many = len(source.headers) == 1 and len(source.planes) > 1
     header = source.headers[0 if many else axis.z]
     image = (header.SOPClassUID, header.SOPInstanceUID, [axis.z + 1] if many else None)
-    about = {"name": code(LONG_AXIS), "value": axis.mm, "unit": code(("mm", "millimeter"), "UCUM")}
+    about: dict[str, Any] = {"name": code(LONG_AXIS), "value": axis.mm, "unit": code(("mm", "millimeter"), "UCUM")}
     if axis.mm == 0:
         return sr.Measurement(**about, referenced_images=[sr.SourceImageForMeasurement(*image)])
     line = np.array(axis.ends, dtype=np.float64) + 0.5
