@@ -74,11 +74,14 @@ def _beyond_ascii(raw: bytes, vr: str, charset: str) -> str:
     from pydicom.charset import convert_encodings, decode_bytes
     from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
+    from fiducial.archive.dicom.headers import quiet_pydicom
+
     names: Any = charset.split("\\") if "\\" in charset else charset
     try:
-        encodings = convert_encodings(names)
-        if vr == "PN":
-            return str(PersonName(raw.rstrip(b" \0"), encodings))
-        return str(decode_bytes(raw, encodings, TEXT_VR_DELIMS))
+        with quiet_pydicom():
+            encodings = convert_encodings(names)
+            if vr == "PN":
+                return str(PersonName(raw.rstrip(b" \0"), encodings))
+            return str(decode_bytes(raw, encodings, TEXT_VR_DELIMS))
     except (LookupError, UnicodeError, ValueError) as error:
         raise Unsure from error

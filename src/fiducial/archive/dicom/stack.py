@@ -199,20 +199,25 @@ def _require_even(headers: list[FileHeader], along: NDArray[np.float64]) -> floa
     even = along[0] + np.linspace(0, along[-1] - along[0], len(along))
     if np.abs(along - even).max() <= tolerance:
         return float((along[-1] - along[0]) / (len(along) - 1))
-    steps = np.rint(gaps / spacing)
-    fits = np.abs(gaps - steps * spacing) <= tolerance * np.maximum(steps, 1)
-    if fits.all() and (steps >= 1).all():
-        holes = np.flatnonzero(steps > 1)
-        named = [f"{int(steps[i]) - 1} between {place(headers, i)} and {place(headers, i + 1)}" for i in holes[:5]]
-        more = "" if len(holes) <= 5 else f" and {len(holes) - 5} further places"
-        n_missing = int((steps - 1).sum())
-        raise refuse("missing-slices", f"{n_missing} at a spacing of {spacing:.4g} mm: {', '.join(named)}{more}")
+    for step in (spacing, float(gaps.min())):
+        steps = np.rint(gaps / step)
+        if (np.abs(gaps - steps * step) <= tolerance * np.maximum(steps, 1)).all() and (steps >= 1).all():
+            raise _missing(headers, steps.astype(int), step)
     worst = int(np.abs(gaps - spacing).argmax())
     raise refuse(
         "uneven-slices",
         f"gaps from {gaps.min():.4g} to {gaps.max():.4g} mm (median {spacing:.4g}); the most unlike lies between "
         f"{place(headers, worst)} and {place(headers, worst + 1)}",
     )
+
+
+def _missing(headers: list[FileHeader], steps: NDArray[np.int64], spacing: float) -> UnreadableFile:
+    """The refusal for slices whose gaps are whole numbers of steps, with the place of each gap."""
+    holes = np.flatnonzero(steps > 1)
+    named = [f"{steps[i] - 1} between {place(headers, i)} and {place(headers, i + 1)}" for i in holes[:5]]
+    more = "" if len(holes) <= 5 else f" and {len(holes) - 5} further places"
+    n_missing = int((steps - 1).sum())
+    return refuse("missing-slices", f"{n_missing} at a spacing of {spacing:.4g} mm: {', '.join(named)}{more}")
 
 
 def _repeated(headers: list[FileHeader], along: NDArray[np.float64]) -> UnreadableFile:

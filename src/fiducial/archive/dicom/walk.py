@@ -97,7 +97,9 @@ def walk(
         if after > end:
             raise short
         if name is not None:
-            elements[name[0]] = (name[1] if implicit else VR_NAMES[vr], data[begin:after])
+            # A private element of unknown VR is what its vendor says.
+            stated = not implicit and (vr != b"UN" or not tag[0] & 1)
+            elements[name[0]] = (VR_NAMES[vr] if stated else name[1], data[begin:after])
         elif tag[0] & 1 and not tag[3]:
             _note_private(tag, data[begin:after], known)
         position = after
