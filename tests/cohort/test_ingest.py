@@ -42,6 +42,26 @@ def test_pairs_become_one_row_for_each_image_and_each_structure(pairs: Path, tmp
     ]
 
 
+def test_masks_of_raters_stand_beside_the_reference(pairs: Path, tmp_path: Path, nifti: Nifti) -> None:
+    """Reader A drew two cases, reader B one of them on another grid: that mask is set aside alone."""
+    for rater, case in (("reader A", 0), ("reader A", 1), ("reader B", 0)):
+        path = pairs / "raters" / rater / f"case{case}.nii.gz"
+        nifti(path, np.ones((8, 9, 7), np.uint8), origin=5.0 if rater == "reader B" else 0.0)
+    nifti(pairs / "raters" / "reader A" / "case9.nii.gz", np.ones((8, 9, 7), np.uint8))
+    made = ingest(pairs, tmp_path / "cohort")
+    masks = made.cohort[made.cohort["role"] == "mask"]
+    drawn = masks[masks["rater"] != ""]
+    assert drawn["image"].tolist() == [f"case{n}~label_{k}~reader A" for n in (0, 1) for k in (1, 2)]
+    assert set(drawn["rater"]) == {"reader A"}
+    assert drawn["of"].tolist() == ["case0", "case0", "case1", "case1"]
+    assert (masks["rater"] == "").sum() == 8
+    assert "label map case9 of rater reader A has no image" in made.unmatched
+    rejected = [row for row in made.report if row.status == "rejected"]
+    assert [(row.series, row.source) for row in rejected] == [("case0", "raters/reader B/case0.nii.gz")]
+    assert rejected[0].reason.startswith("grid-differs")
+    assert describe(made.cohort).structures["n_masks"].tolist() == [4, 4]
+
+
 def test_a_written_cohort_is_read_as_it_was_made(pairs: Path, tmp_path: Path) -> None:
     made = ingest(pairs, tmp_path / "cohort")
     loaded = load_cohort(tmp_path / "cohort")

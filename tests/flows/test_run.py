@@ -254,3 +254,25 @@ def test_a_segmentation_run_has_a_promise_about_what_its_masks_miss(tiny_run):
     evidence = read_evidence(tiny_run.run / "evidence.json")
     row = evidence[evidence["item"] == "mask_risk"].iloc[0]
     assert (row["verdict"], row["reason"]) == ("not_possible", "3 calibration patients: at least 40 are needed")
+
+
+def test_raters_of_a_cohort_are_compared_by_the_audit_of_its_run(tiny):
+    """Two readers who copied the reference agree with it and with each other, on the images of the test part."""
+    from fiducial.audit import read_evidence
+    from fiducial.records.tables import CASES, COHORT, read_table, write_table
+
+    cohort = read_table(tiny.run / "cohort.parquet", COHORT)
+    masks = cohort[cohort["role"] == "mask"]
+    readers = [masks.assign(rater=name, image=masks["image"] + f"~{name}") for name in "AB"]
+    write_table(pd.concat([cohort, *readers], ignore_index=True), tiny.run / "cohort.parquet", COHORT)
+    seal(tiny.run, "cohort.parquet")
+    audit(tiny.run, settings=QUICK)
+    evidence = read_evidence(tiny.run / "evidence.json")
+    own = evidence[(evidence["check"] == "agreement") & (evidence["target"] == "label_1")].set_index("metric")
+    assert own.loc["pairwise_dice", "value"].tolist() == [1.0, 1.0]
+    assert (own.loc["reference_dice", "value"] == 1.0).all()
+    measured = read_table(tiny.run / "cases.parquet", CASES)
+    tested = set(cohort.loc[(cohort["role"] == "image") & (cohort["split"] == "test"), "image"])
+    assert set(measured.loc[measured["rater"] != "", "image"]) == tested
+    report(tiny.run)
+    assert "Dice with the consensus" in (tiny.run / "report.html").read_text()

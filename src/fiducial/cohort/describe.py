@@ -46,10 +46,7 @@ def describe(cohort: pd.DataFrame) -> Description:
         missing=_table([row for name in names if (row := _missing(images, name, parts))["n_missing"]]),
         images=_table([_image_kind(str(name), kind) for name, kind in images.groupby("modality")]),
         structures=_table(
-            [
-                _structure(str(name), kind)
-                for name, kind in cohort[cohort["role"] == "mask"].groupby("structure", sort=False)
-            ]
+            [_structure(str(name), kind) for name, kind in cohort[_reference(cohort)].groupby("structure", sort=False)]
         ),
     )
 
@@ -68,9 +65,14 @@ def _part(cohort: pd.DataFrame, part: str | None) -> dict[str, Any]:
         "part": "all" if part is None else part or NO_PART,
         "n_subjects": int(images["subject"].nunique()),
         "n_images": len(images),
-        "n_masks": int((rows["role"] == "mask").sum()),
+        "n_masks": int(_reference(rows).sum()),
         "n_sites": int(images.loc[images["site"] != "", "site"].nunique()),
     }
+
+
+def _reference(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Masks of the reference, not of single raters."""
+    return (rows["role"] == "mask") & (rows["rater"] == "")
 
 
 def _text(values: pd.Series[Any]) -> pd.Series[Any]:

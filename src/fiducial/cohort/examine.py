@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,8 +20,8 @@ CODES: dict[type[FiducialError], str] = {GeometryError: "grid-differs", VoxelErr
 class CaseFiles:
     """What a layout found for one case.
 
-    ``images`` are co-registered: image id to (path, modality). ``masks`` are label maps on their grid.
-    ``columns`` hold what the layout itself says (split, a label).
+    ``images`` are co-registered: image id to (path, modality). ``masks`` are label maps on their grid, ``raters`` those
+    that single raters drew, by name. ``columns`` hold what the layout itself says (split, a label).
     """
 
     case: str
@@ -29,15 +29,17 @@ class CaseFiles:
     masks: tuple[str, ...] = ()
     subject: str = ""
     columns: Mapping[str, str | int] = field(default_factory=dict)
+    raters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class MaskLooks:
-    """A label map: its file's digest and, by value, the volume in ml."""
+    """A label map: its file's digest and, by value, the volume in ml; ``rater`` empty for the reference."""
 
     path: str
     sha256: str
     volumes_ml: dict[int, float]
+    rater: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Examined:
     masks: tuple[MaskLooks, ...] = ()
     refusal: Refusal | None = None
     refused_masks: tuple[Refusal, ...] = ()
+    refused_raters: tuple[Refusal, ...] = ()
 
 
 def examine(case: CaseFiles) -> Examined:
@@ -70,7 +73,8 @@ def examine(case: CaseFiles) -> Examined:
 
     The whole case is set aside where an image cannot be read or holds NaN or infinite voxels, where two of its
     images differ in grid, or where a mask does not lie on their grid: such a pair is wrong in a way that nobody can
-    see later. A mask that is no map of structures (too many values) is set aside alone.
+    see later. A mask that is no map of structures (too many values), and whatever is wrong with the mask of a single
+    rater, is set aside alone.
     """
     path = ""
     try:
@@ -92,7 +96,17 @@ def examine(case: CaseFiles) -> Examined:
                 masks.append(looks)
     except InputRefused as error:
         return Examined(refusal=_refusal(path, error))
-    return Examined(images, tuple(masks), None, tuple(refused))
+    refused_raters: list[Refusal] = []
+    for rater, path in case.raters.items():
+        try:
+            looks = _mask(path, reference)
+        except InputRefused as error:
+            looks = _refusal(path, error)
+        if isinstance(looks, Refusal):
+            refused_raters.append(looks)
+        else:
+            masks.append(replace(looks, rater=rater))
+    return Examined(images, tuple(masks), None, tuple(refused), tuple(refused_raters))
 
 
 def _image(path: str, modality: str) -> tuple[dict[str, str], Geometry]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from fiducial.cohort.collection import SPLIT_NAMES, Collection
@@ -34,7 +35,7 @@ def any_image(source: Path) -> bool:
 
 
 def collect_pairs(source: Path, out: Path) -> Collection:
-    """``images/`` with ``labels/`` (or ``masks/``): equal names belong together."""
+    """``images/`` with ``labels/`` (or ``masks/``): equal names belong together; ``raters/A/`` holds what A drew."""
     labels = next((source / name for name in LABEL_FOLDERS if (source / name).is_dir()), None)
     structures, modalities, notes = _dataset_json(source / "dataset.json")
     files = _by_stem(_image_files(source / "images", out), source / "images")
@@ -42,7 +43,22 @@ def collect_pairs(source: Path, out: Path) -> Collection:
     cases, unmatched = _paired(files, masks, modalities, {})
     if labels is None:
         notes.append("no labels/ folder: images without masks")
-    return Collection(tuple(cases), structures, (*files.refused, *masks.refused), tuple(unmatched), tuple(notes))
+    drawn = _by_rater(source / "raters", out)
+    cases = [
+        replace(c, raters={r: str(own.paths[c.case]) for r, own in drawn.items() if c.case in own.paths}) for c in cases
+    ]
+    known = {case.case for case in cases}
+    unmatched += [
+        f"label map {s} of rater {r} has no image" for r, own in drawn.items() for s in own.paths if s not in known
+    ]
+    refused = (*files.refused, *masks.refused, *(refusal for own in drawn.values() for refusal in own.refused))
+    return Collection(tuple(cases), structures, refused, tuple(unmatched), tuple(notes))
+
+
+def _by_rater(folder: Path, out: Path) -> dict[str, _Files]:
+    """Label maps of single raters: a folder for each, named after them."""
+    inside = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".") if folder.is_dir() else []
+    return {own.name: _by_stem(_image_files(own, out), own) for own in inside}
 
 
 def collect_nnunet(source: Path, out: Path) -> Collection:

@@ -170,7 +170,7 @@ def _gather(collection: Collection, source: Path, out: Path, *, workers: int, pr
     report = []
     for key, case in cases.items():
         examined = found[key]
-        n_files = len(case.images) + len(case.masks)
+        n_files = len(case.images) + len(case.masks) + len(case.raters)
         modality = "/".join(dict.fromkeys(columns["modality"] for columns in examined.images.values()))
         first = next(iter(case.images.values()))[0]
         if examined.refusal is not None:
@@ -182,7 +182,7 @@ def _gather(collection: Collection, source: Path, out: Path, *, workers: int, pr
         report.append(IngestRow(key, _place(first, root), n_files, modality, "accepted"))
         report += [
             IngestRow(key, _place(refusal.path, root), 1, "", "rejected", refusal.reason, refusal.action)
-            for refusal in examined.refused_masks
+            for refusal in (*examined.refused_masks, *examined.refused_raters)
         ]
         rows += _rows(case, examined, structures, out)
     report += [IngestRow("", _place(r.path, root), 1, "", "rejected", r.reason, r.action) for r in collection.refused]
@@ -221,10 +221,11 @@ def _rows(case: CaseFiles, examined: Examined, structures: dict[int, str], out: 
             rows.append(
                 {
                     **shared,
-                    "image": f"{case.case}~{structure}",
+                    "image": f"{case.case}~{structure}" + (f"~{mask.rater}" if mask.rater else ""),
                     "of": first,
                     "role": "mask",
                     "structure": structure,
+                    "rater": mask.rater,
                     "mask_value": value,
                     "path": _path(mask.path, out),
                     "sha256": mask.sha256,

@@ -113,7 +113,7 @@ def _check_columns(study: Study, images: pd.DataFrame) -> None:
 
 
 def _check_structures(study: Study, cohort: pd.DataFrame, wanted: tuple[str, ...], what: str) -> None:
-    masks = cohort[cohort["role"] == "mask"]
+    masks = cohort[(cohort["role"] == "mask") & (cohort["rater"] == "")]
     legal = sorted(set(masks["structure"]))
     where = f"{study.source}, [task] {'targets' if what == 'target' else 'region.mask'}"
     if not legal:
