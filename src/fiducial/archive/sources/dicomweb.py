@@ -60,7 +60,7 @@ class Dicomweb:
         for study, patient in studies.items():
             for query in filters.queries(SERIES_KEYS):
                 pages = self._pages(
-                    self._client.search_for_series, SERIES, limit, study_instance_uid=study, search_filters=query
+                    self._client.search_for_series, SERIES, limit + PAGE, study_instance_uid=study, search_filters=query
                 )
                 for item in pages:
                     uid = _text(item, SERIES)
@@ -120,7 +120,7 @@ class Dicomweb:
         """
         seen: set[str] = set()
         offset = 0
-        while len(seen) <= limit:
+        while True:
             with named_errors(self._where):
                 page = search(limit=PAGE, offset=offset, **given)
             if not isinstance(page, list):
@@ -128,6 +128,8 @@ class Dicomweb:
             offset += len(page)
             new = {_text(item, tag): item for item in page if is_uid(_text(item, tag)) and _text(item, tag) not in seen}
             seen |= new.keys()
+            if len(seen) > limit:
+                raise refuse("pacs-too-many-series", f"more than {limit:,} answers to one search", where=self._where)
             yield from new.values()
             if not new or (len(page) < PAGE and 0 < n_stated <= len(seen)):
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ class Dimse:
             for study, patient in studies.items():
                 for query in filters.queries(SERIES_KEYS):
                     asked = _identifier("SERIES", {"StudyInstanceUID": study} | wanted | query)
-                    for answer in self._find(association, asked, limit):
+                    for answer in self._find(association, asked, limit + 1):
                         if not is_uid(uid := _text(answer, "SeriesInstanceUID")):
                             continue
                         found.setdefault(uid, SeriesEntry(study, uid, _text(answer, "Modality"), patient))
@@ -140,40 +140,51 @@ class Dimse:
             raise self._problem
 
     def _get(self, asked: Dataset, entry: SeriesEntry) -> None:
-        from pynetdicom import build_context, build_role, evt
+        from pynetdicom import build_context, build_role
 
         classes = sorted(entry.sop_classes) or list(USUAL_CLASSES)
         each = max(1, (MAX_CONTEXTS - 1) // len(classes))
         storage = [build_context(name, syntax) for name in classes for syntax in SYNTAXES[:each]]
         contexts = [build_context(GET), *storage][:MAX_CONTEXTS]
         roles = [build_role(name, scp_role=True) for name in classes]
-        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._count)]
-        with self._association(contexts, ext_neg=roles, evt_handlers=handlers) as association:
-            self._finished(association.send_c_get(asked, GET), "C-GET")
+        with self._association(contexts, ext_neg=roles, evt_handlers=self._handlers()) as association:
+            self._finished(_sent(association.send_c_get, asked, GET, where=self._where), "C-GET")
 
     def _move(self, asked: Dataset, arriving: Arriving) -> None:
         from pynetdicom import build_context
 
         self._last_s = time.monotonic()
         with self._association([build_context(MOVE)]) as association:
-            self._finished(association.send_c_move(asked, self._address.calling, MOVE), "C-MOVE")
+            answers = _sent(association.send_c_move, asked, self._address.calling, MOVE, where=self._where)
+            self._finished(answers, "C-MOVE")
         while arriving.missing and self._problem is None and time.monotonic() - self._last_s < SETTLE_S:
             time.sleep(0.05)
 
     def _listen(self) -> Any:
-        from pynetdicom import AllStoragePresentationContexts, evt
+        from pynetdicom import AllStoragePresentationContexts
 
         entity = self._entity()
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(str(context.abstract_syntax), list(SYNTAXES))
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_DATA_RECV, self._count)]
         host, port = self._address.listen
         try:
-            return entity.start_server((host, port), block=False, evt_handlers=handlers)
+            # The library leaves its socket open where it cannot bind it: one of our own tries the port first.
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+            return entity.start_server((host, port), block=False, evt_handlers=self._handlers())
         except OSError as error:
             raise refuse(
                 "pacs-move", f"cannot listen on {host} port {port}: {error.strerror}", where=self._where
             ) from None
+
+    def _handlers(self) -> list[Any]:
+        from pynetdicom import evt
+
+        return [
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_DATA_RECV, self._count),
+            (evt.EVT_DATA_RECV, _acknowledge),
+            (evt.EVT_DATA_SENT, _acknowledge),
+        ]
 
     def _store(self, event: Event) -> int:
         """One instance arrives; the status that the archive is told."""
@@ -199,23 +210,27 @@ class Dimse:
                 event.assoc.dul.socket.close()
 
     def _find(self, association: Association, asked: Dataset, limit: int) -> Iterator[Dataset]:
+        """The answers to a C-FIND.
 
+        Raises:
+            UnreadableFile: ``pacs-too-many-series`` beyond ``limit`` answers, or why there is none.
+        """
         n_answers = 0
-        for status, identifier in association.send_c_find(asked, FIND):
-            code = self._status(status, "C-FIND")
-            if code in PENDING and identifier is not None:
-                n_answers += 1
-                yield identifier
-                if n_answers > limit:
-                    association.abort()
-                    return
+        for status, identifier in _sent(association.send_c_find, asked, FIND, where=self._where):
+            if self._status(status, "C-FIND") not in PENDING or identifier is None:
+                continue
+            n_answers += 1
+            if n_answers > limit:
+                found = f"more than {limit:,} answers at the level {asked.QueryRetrieveLevel}"
+                raise refuse("pacs-too-many-series", found, where=self._where)
+            yield identifier
 
     def _finished(self, answers: Iterator[tuple[Dataset, Dataset | None]], what: str) -> None:
         """Follow a retrieval to its end; failed suboperations are seen by what is missing."""
         for status, _ in answers:
             code = self._status(status, what)
             if self._problem is not None:
-                return
+                raise self._problem
             if code == NO_DESTINATION:
                 raise refuse("pacs-move", "the archive does not know the calling AE title", where=self._where)
             if code == NOT_PERFORMED and self._arriving is not None and not self._arriving.received:
@@ -230,7 +245,8 @@ class Dimse:
         if "Status" not in status:
             if self._problem is not None:
                 raise self._problem
-            raise refuse("pacs-cut", f"no answer to {what}", where=self._where)
+            found = f"no answer to {what}; so ends an archive that does not know the calling AE title, too"
+            raise refuse("pacs-cut", found, where=self._where)
         code = int(status.Status)
         if code in (SUCCESS, *PENDING, SUBOPERATIONS_FAILED, NO_DESTINATION, NOT_PERFORMED):
             return code
@@ -272,9 +288,12 @@ class Dimse:
             raise self._not_associated(association)
         try:
             yield association
-        finally:
+        except BaseException:
             if association.is_established:
-                association.release()
+                association.abort()  # whatever it would still send is not waited for
+            raise
+        if association.is_established:
+            association.release()
 
     def _not_associated(self, association: Association) -> UnreadableFile:
         """Why there is no association; a connection of its own tells a closed port from a refusal."""
@@ -289,6 +308,32 @@ class Dimse:
             return refuse("pacs-timeout", "no connection in time", where=self._where)
         except OSError as error:
             return refuse("pacs-unreachable", f"no connection ({error.strerror})", where=self._where)
+
+
+def _sent(send: Callable[..., Any], *given: Any, where: str) -> Iterator[tuple[Dataset, Dataset | None]]:
+    """A request on an association.
+
+    Raises:
+        UnreadableFile: ``pacs-cut`` if the association has ended, ``pacs-rejected`` if it does not offer the service.
+    """
+    try:
+        answers: Iterator[tuple[Dataset, Dataset | None]] = send(*given)
+    except RuntimeError:
+        raise refuse("pacs-cut", "the archive ended the association", where=where) from None
+    except ValueError:
+        raise refuse("pacs-rejected", "it does not offer this query or retrieval", where=where) from None
+    return answers
+
+
+def _acknowledge(event: Event) -> None:
+    """Have the kernel acknowledge at once what arrives.
+
+    An archive that writes a message in two pieces waits for the acknowledgement of the first before it sends the
+    second (Nagle's algorithm), and by default a receiver keeps it back for 40 ms: that is 40 ms for each instance.
+    """
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None and hasattr(socket, "TCP_QUICKACK"):
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _identifier(level: str, keys: dict[str, str]) -> Dataset:
