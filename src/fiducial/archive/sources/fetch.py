@@ -87,7 +87,7 @@ def fetch(remote: Remote, folder: Path, *, names: Pseudonyms, progress: Progress
         n_done, rows, stop = 0, [], None
         first: UnreadableFile | None = None
         for number, entry in enumerate(entries, start=1):
-            arriving = staging.series(number, entry)
+            arriving = staging.series(number, entry, partial(_told, progress, n_done, n_total))
             problem = stop or _received(archive, arriving, remote.access)
             if problem is not None:
                 first = first or problem
@@ -99,6 +99,10 @@ def fetch(remote: Remote, folder: Path, *, names: Pseudonyms, progress: Progress
     if first is not None and len(rows) == len(entries):
         raise first
     return rows
+
+
+def _told(progress: Progress, n_before: int, n_total: int, n_here: int) -> None:
+    progress(RECEIVING, min(n_before + n_here, n_total), n_total)
 
 
 def survey(remote: Remote, *, progress: Progress) -> Listing:

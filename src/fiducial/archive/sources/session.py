@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PIECE = 2**16
 MAX_JSON = 64 * 2**20
-SLOWEST = 1000
-"""Bytes per second on average, after the first minute of an answer; a slower one is given up."""
+GRACE_S, SLOWEST = 60.0, 1000
+"""After this time an answer is given up if it brings fewer bytes per second on average."""
 INSTANCES = ("multipart/related", "application/dicom")
 
 
@@ -85,7 +85,7 @@ def _pieces(raw: Any, limit: int, where: str) -> Iterator[bytes]:
         if n_bytes > limit:
             raise refuse("pacs-too-large", f"an answer of more than {limit:,} bytes", where=where)
         waited_s = time.monotonic() - begun
-        if waited_s > 60 + n_bytes / SLOWEST:
+        if waited_s > GRACE_S + n_bytes / SLOWEST:
             raise refuse("pacs-timeout", f"{n_bytes:,} bytes in {waited_s:.0f} s", where=where)
         yield piece
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,9 @@ class Arriving:
     Names never come from the archive. An instance that is no DICOM, of another series or here already is not kept.
     """
 
-    def __init__(self, entry: SeriesEntry, folder: Path, staging: Staging) -> None:
+    def __init__(self, entry: SeriesEntry, folder: Path, staging: Staging, tell: Callable[[int], None]) -> None:
         self.entry = entry
+        self._tell = tell
         self.folder = folder
         self.received: set[str] = set()
         self.n_strange = 0
@@ -71,7 +72,9 @@ class Arriving:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        if not kept:
+        if kept:
+            self._tell(len(self.received))
+        else:
             path.unlink()
         return kept
 
@@ -100,11 +103,11 @@ class Staging:
         self._access = access
         self._looked = -LOOK_EVERY
 
-    def series(self, number: int, entry: SeriesEntry) -> Arriving:
-        """A folder for the series with this running number."""
+    def series(self, number: int, entry: SeriesEntry, tell: Callable[[int], None]) -> Arriving:
+        """A folder for the series with this running number; ``tell`` hears how many instances are there."""
         folder = self.folder / f"{number:06d}"
         folder.mkdir()
-        return Arriving(entry, folder, self)
+        return Arriving(entry, folder, self, tell)
 
     def discard(self, arriving: Arriving) -> None:
         """Remove what arrived of a series."""
