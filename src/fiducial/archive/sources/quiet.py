@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOGGERS = ("pynetdicom", "dicomweb_client", "urllib3", "requests", "pydicom")
+LOGGERS = ("pynetdicom", "dicomweb_client", "retrying", "urllib3", "requests", "pydicom")
 
 
 @contextmanager
