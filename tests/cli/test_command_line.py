@@ -173,6 +173,28 @@ def test_an_interruption_is_130_with_one_sentence(vendor, monkeypatch, capsys):
     assert "nothing half-written" in capsys.readouterr().err
 
 
+def test_ctrl_c_before_anything_was_loaded_is_one_sentence():
+    """The interrupt comes with the first import of the command line, long before a command begins."""
+    script = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'fiducial.cli.commands':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from fiducial.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    for command, action in (("train", "--resume"), ("ingest", "run the command again")):
+        done = subprocess.run(
+            [sys.executable, "-c", script, command, "--json"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 130, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "interrupted: nothing half-written was left" in done.stderr
+        assert action in json.loads(done.stdout)["error"]["action"]
+
+
 # --json
 
 

@@ -19,21 +19,14 @@ LINE_EVERY_S = 10.0
 
 @contextmanager
 def progress_shown(*, quiet: bool = False) -> Iterator[Progress]:
-    """Yield a ``progress(title, n_done, n_total)`` that draws on stderr; Ctrl-C ends it with one sentence."""
-    try:
-        if quiet:
-            yield silent
-        elif sys.stderr.isatty():
-            with _bars() as bars:
-                yield _on_bars(bars)
-        else:
-            yield _in_lines()
-    except KeyboardInterrupt:
-        print(
-            "interrupted: nothing half-written was left; training goes on from here with --resume",
-            file=sys.stderr,
-        )
-        raise
+    """Yield a ``progress(title, n_done, n_total)`` that draws on stderr."""
+    if quiet:
+        yield silent
+    elif sys.stderr.isatty():
+        with _bars() as bars:
+            yield _on_bars(bars)
+    else:
+        yield _in_lines()
 
 
 def _bars() -> RichBars:

@@ -16,7 +16,8 @@ from fiducial.errors import FiducialError, InputRefused
 if TYPE_CHECKING:
     from click import UsageError
 
-DONE, OUR_FAULT, REFUSED = 0, 1, 2
+DONE, OUR_FAULT, REFUSED, INTERRUPTED = 0, 1, 2, 130
+RESUMABLE = ("train", "run")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,6 +27,15 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command and return its exit code; raises nothing."""
+    try:
+        code = _run(argv)
+    except KeyboardInterrupt:  # while the command line was still being loaded
+        code = INTERRUPTED
+    return _interrupted(argv) if code == INTERRUPTED else code
+
+
+def _run(argv: list[str]) -> int:
+    """Run one command and return its exit code; only Ctrl-C is raised, and mostly a code as well."""
     # Threads of PyTorch that wait for each other sleep instead of spinning: on a machine that does anything else
     # besides, training is then up to three times faster, and no slower on an idle one. Read when OpenMP is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -60,6 +70,15 @@ def _refused(error: InputRefused, argv: list[str]) -> int:
     say(f"refused: {error}")
     _debug(error, argv)
     return REFUSED
+
+
+def _interrupted(argv: list[str]) -> int:
+    """Ctrl-C, whenever it came: one sentence."""
+    action = "it goes on from here with --resume" if argv and argv[0] in RESUMABLE else "run the command again"
+    given = "interrupted: nothing half-written was left"
+    _print_error("Interrupted", {"given": given, "where": "", "legal": "", "action": action}, argv)
+    say(f"{given}; {action}")
+    return INTERRUPTED
 
 
 def _misused(error: UsageError, argv: list[str]) -> int:
