@@ -49,7 +49,7 @@ In one folder.
 
 
 def sources() -> list[tuple[str, Path]]:
-    """Files of pydicom's tests by name: each file, and each directory of a medium in place of the files that it names."""
+    """Files of pydicom's tests by name; a medium's directory stands for the files that it names."""
     from pydicom.data import get_charset_files, get_testdata_files
 
     files = {Path(path) for path in (*get_testdata_files("**/*"), *get_charset_files("*.dcm"))}
