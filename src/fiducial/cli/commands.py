@@ -11,6 +11,7 @@ from fiducial import RESEARCH_USE, __version__
 from fiducial.cli import archives, evidence, objects
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.deidentify import Shift, deidentify
+from fiducial.cli.features import features
 from fiducial.cli.options import (
     REFUSED,
     AsJson,
@@ -303,7 +304,7 @@ def run(
     _gate(result.audited, require_pass)
 
 
-for command in (deidentify, objects.export, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
+for command in (deidentify, objects.export, features, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
     app.command()(command)
 
 

@@ -18,6 +18,7 @@ from fiducial.flows.compare import Compared, compare
 from fiducial.flows.deidentify import Deidentification, deidentify
 from fiducial.flows.demo import Demo, demo
 from fiducial.flows.export import Export, ExportSettings, export
+from fiducial.flows.features import Features, features
 from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
@@ -36,6 +37,7 @@ __all__ = [
     "Demo",
     "Export",
     "ExportSettings",
+    "Features",
     "Ingest",
     "Keys",
     "PacsAccess",
@@ -52,6 +54,7 @@ __all__ = [
     "deidentify",
     "demo",
     "export",
+    "features",
     "ingest",
     "keys",
     "predict",

@@ -147,3 +147,14 @@ def neighbourhoods(
                     differences[place, here - 1, 1] += abs(here - (total - here) / (n_near - 1))
                 dependences[place, here - 1, n_alike - 1] += 1
     return differences, dependences
+
+
+def warm_up() -> None:
+    """Compile every loop, or load it from the cache on disk: some seconds the first time on a machine, then none."""
+    levels = np.zeros((3, 3, 3), dtype=np.int32)
+    levels[1, 1, 1] = 1
+    steps = np.array([[1, 0, 0]], dtype=np.int64)
+    cooccurrence(levels, steps, 1, False)
+    run_lengths(levels, steps, 1, 3, False)
+    zones(levels, levels, 1)
+    neighbourhoods(levels, 1, 1, 1, 0, False)

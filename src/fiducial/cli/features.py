@@ -1,0 +1,40 @@
+"""The command about features of regions. Registered in `commands`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fiducial.cli.bars import progress_shown
+from fiducial.cli.options import AsJson, Debug, Quiet, Workers
+
+SHOWN = 5
+
+
+def features(
+    cohort: Annotated[Path, typer.Argument(help="A cohort with masks.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.parquet", help="The table to write.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Image processing and families; see the how-to.")
+    ] = None,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - main reads it
+) -> None:
+    """Compute radiomics features (IBSI) of every mask; a region without an answer is set aside by name."""
+    from fiducial.cli.show import counted, safe, show
+    from fiducial.flows import features as flow
+
+    with progress_shown(quiet=quiet) as progress:
+        result = flow(cohort, out, config=config, workers=workers, progress=progress)
+    lines = [
+        f"[bold]{counted(result.n_regions, 'region')} of {counted(result.n_images, 'image')}, "
+        f"{counted(result.n_features, 'feature')} each[/]"
+    ]
+    lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
+    more = len(result.set_aside) - SHOWN
+    lines += [f"  and {more} more; --json names all"] if more > 0 else []
+    show(result, [*lines, f"The table: [bold]{safe(result.out)}[/]"], as_json=as_json)

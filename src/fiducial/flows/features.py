@@ -1,0 +1,193 @@
+"""``fiducial features``: the masks of a cohort become a table of radiomics features."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fiducial.records.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.features.radiomics import Settings
+
+WHERE = ("subject", "visit", "site", "split", "image", "mask", "structure", "rater")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Where the table lies, how many regions and images it is of, and what was set aside (mask or image, reason)."""
+
+    out: Path
+    n_regions: int
+    n_images: int
+    n_features: int
+    set_aside: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class RegionsOfImage:
+    """One image and its regions: (mask id, file, value in the file) each; settings as plain values."""
+
+    image: str
+    path: str
+    masks: tuple[tuple[str, str, int], ...]
+    settings: dict[str, Any]
+
+
+def features(
+    cohort: str | Path,
+    out: str | Path,
+    *,
+    config: str | Path | None = None,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> Features:
+    """Compute the features of every mask of a cohort and write them as one Parquet table, a row for each feature.
+
+    Each image is read once for all of its masks. A region that has no features (empty, not finite, on another grid)
+    is set aside with its reason, and the rest goes on. A run that was broken off is taken up again by the same command:
+    finished images lie in a ledger beside ``out`` until all are done.
+
+    Args:
+        cohort: The cohort folder.
+        out: The Parquet file to write; its columns are `WHERE`, then those of `radiomics`.
+        config: TOML of `Settings`; without it, everything in the volume in 32 grey levels.
+        workers: Processes, 0 = as many as cores.
+        progress: Called as ``progress(title, n_done, n_total)``.
+
+    Raises:
+        InputRefused: no mask in the cohort, an illegal setting, or no region that has features.
+    """
+    from fiducial.cohort import load_cohort
+    from fiducial.compute import map_cases
+    from fiducial.errors import InputRefused
+    from fiducial.features.radiomics.kernels import warm_up
+    from fiducial.records.files import atomic_path
+
+    cohort, out = Path(cohort), Path(out)
+    settings = load_settings(config)
+    table = load_cohort(cohort)
+    cases = _cases(table, cohort, settings)
+    if not cases:
+        raise InputRefused("no mask in this cohort", where=str(cohort), action="ingest images with masks")
+    # Once here, so that no worker compiles them again.
+    progress("compiling loops (the first time)", 0, 1)
+    warm_up()
+    progress("compiling loops (the first time)", 1, 1)
+    ledger = out.with_name(f".{out.name}.{_digest(settings)}.ledger")
+    done = map_cases(regions_of, cases, workers=workers, progress=progress, title="radiomics", resume=ledger)
+    aside = [(f.key, f.message or f.error) for f in done.failures]
+    aside += [(mask, reason) for made in done.results.values() for mask, reason in made["aside"]]
+    rows = [row for made in done.results.values() for row in made["rows"]]
+    if not rows:
+        first = aside[0] if aside else ("", "")
+        raise InputRefused(
+            f"no region has features ({len(aside)} set aside; the first: {first[0]}: {first[1]})", where=str(cohort)
+        )
+    frame = _frame(rows, table)
+    with atomic_path(out) as part:
+        frame.to_parquet(part, index=False)
+    ledger.unlink(missing_ok=True)
+    n_regions = frame["mask"].nunique()
+    return Features(out, n_regions, frame["image"].nunique(), len(frame) // max(n_regions, 1), tuple(aside))
+
+
+def load_settings(config: str | Path | None) -> Settings:
+    """Settings of a TOML file.
+
+    Raises:
+        InputRefused: no such file, no TOML, or an illegal setting; the message names it.
+    """
+    from pydantic import ValidationError
+
+    from fiducial.errors import InputRefused
+    from fiducial.features.radiomics import FAMILIES, Settings
+
+    if config is None:
+        return Settings(bin_number=32, families=tuple(name for name in FAMILIES if name != "diagnostics"))
+    path = Path(config)
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Settings(**said)
+    except FileNotFoundError as error:
+        raise InputRefused("no such file", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputRefused(f"no TOML: {error}", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputRefused(
+            f"{place}: {first['msg']}" if place else str(first["msg"]),
+            where=str(path),
+            legal=f"the settings {', '.join(Settings.model_fields)}",
+        ) from error
+
+
+def regions_of(case: RegionsOfImage) -> dict[str, Any]:
+    """Features of one image's regions, as plain values; regions that have none, with their reason."""
+    from fiducial.archive import read_image, read_mask
+    from fiducial.errors import InputRefused
+    from fiducial.features.radiomics import Settings, radiomics
+
+    settings = Settings(**case.settings)
+    rows: list[list[Any]] = []
+    aside: list[tuple[str, str]] = []
+    image = read_image(case.path)
+    if image.array.shape[0] != 1:
+        reason = f"channels: {image.array.shape[0]} channels; radiomics is of one"
+        return {"rows": rows, "aside": [(mask, reason) for mask, _, _ in case.masks]}
+    for mask_id, path, value in case.masks:
+        try:
+            mask = read_mask(path, label=value)
+            image.geometry.require_match(mask.geometry, where=path)
+            table = radiomics(image.array[0], mask.array[0], image.geometry.spacing_mm, settings)
+        except InputRefused as refusal:
+            aside.append((mask_id, str(refusal)))
+            continue
+        rows += [[mask_id, *row] for row in table.itertuples(index=False, name=None)]
+    return {"rows": rows, "aside": aside}
+
+
+def _cases(table: pd.DataFrame, folder: Path, settings: Settings) -> dict[str, RegionsOfImage]:
+    """One case for each image that has masks."""
+    images = table[table["role"] == "image"].set_index("image")["path"]
+    masks = table[(table["role"] == "mask") & table["of"].isin(images.index)]
+    said = settings.model_dump(mode="json")
+    cases = {}
+    for image, group in masks.groupby("of", sort=False):
+        found = tuple(
+            (str(row["image"]), _place(str(row["path"]), folder), int(row["mask_value"]))
+            for row in group.to_dict("records")
+        )
+        cases[str(image)] = RegionsOfImage(str(image), _place(str(images[image]), folder), found, said)
+    return cases
+
+
+def _place(path: str, folder: Path) -> str:
+    """A path of the table, which is relative to the cohort's folder where the file lies in it."""
+    return path if Path(path).is_absolute() else str(folder / path)
+
+
+def _digest(settings: Settings) -> str:
+    """Names the ledger, so that other settings begin anew."""
+    from fiducial.records.files import sha256_json
+
+    return sha256_json(settings.model_dump(mode="json"))[:12]
+
+
+def _frame(rows: list[list[Any]], table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of features with what the cohort says of their mask and image."""
+    import pandas as pd
+
+    from fiducial.features.radiomics.engine import COLUMNS
+
+    frame = pd.DataFrame(rows, columns=["mask", *COLUMNS])
+    frame["value"] = frame["value"].astype("float64")
+    own = table[table["role"] == "mask"].rename(columns={"image": "mask", "of": "image"})
+    split = table[table["role"] == "image"].set_index("image")["split"]
+    own = own.assign(split=own["image"].map(split))
+    return frame.merge(own[list(WHERE)], on="mask", how="left")[[*WHERE, *COLUMNS]]

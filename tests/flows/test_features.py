@@ -1,0 +1,91 @@
+"""`fiducial features`: every mask of a cohort, read once by image; regions without an answer are set aside by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fiducial.archive import write_nifti
+from fiducial.cohort.ingest import ingest
+from fiducial.errors import InputRefused
+from fiducial.features.radiomics import Settings, radiomics
+from fiducial.flows import features
+from fiducial.flows.features import load_settings
+from fiducial.records.image import Geometry, Image
+
+GRID = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Three images with two structures each; the second structure of the last is not there."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        voxels = rng.integers(1, 9, GRID.shape).astype(np.int16)
+        mask = np.zeros(GRID.shape, np.uint8)
+        mask[2:6, 2:6, 1:4] = 1
+        if number < 2:
+            mask[7:10, 7:10, 2:5] = 2
+        write_nifti(Image(voxels[None], GRID, "MR", ""), tmp_path / f"images/case{number}.nii.gz")
+        write_nifti(Image(mask[None], GRID, "", ""), tmp_path / f"labels/case{number}.nii.gz")
+    ingest(tmp_path, tmp_path / "cohort", workers=1)
+    return tmp_path / "cohort"
+
+
+def test_the_table_holds_what_the_function_gives(cohort, tmp_path):
+    config = tmp_path / "radiomics.toml"
+    config.write_text('families = ["statistics", "glcm"]\n')
+    made = features(cohort, tmp_path / "features.parquet", config=config, workers=1)
+    assert (made.n_regions, made.n_images, made.n_features) == (5, 3, 18 + 25)
+    table = pd.read_parquet(made.out)
+    one = table[table["mask"] == "case0~label_1"]
+    image = np.random.default_rng(0).integers(1, 9, GRID.shape)
+    region = np.zeros(GRID.shape)
+    region[2:6, 2:6, 1:4] = 1
+    direct = radiomics(image, region, (1.0, 1.0, 2.0), Settings(families=("statistics", "glcm")))
+    assert np.allclose(one["value"], direct["value"])
+    assert set(one["structure"]) == {"label_1"}
+    assert set(one["image"]) == {"case0"}
+
+
+def test_an_empty_region_is_set_aside_by_name(cohort, tmp_path):
+    made = features(cohort, tmp_path / "features.parquet", workers=1)
+    ((mask, reason),) = made.set_aside
+    assert mask == "case2~label_2"
+    assert reason.startswith("empty-mask")
+
+
+def test_workers_give_the_same(cohort, tmp_path):
+    one = features(cohort, tmp_path / "a.parquet", workers=1)
+    two = features(cohort, tmp_path / "b.parquet", workers=2)
+    pd.testing.assert_frame_equal(pd.read_parquet(one.out), pd.read_parquet(two.out))
+    assert one.set_aside == two.set_aside
+    assert sorted(path.name for path in tmp_path.glob(".*ledger")) == []
+
+
+def test_a_cohort_without_masks_is_refused(tmp_path):
+    write_nifti(Image(np.ones((1, 4, 4, 4), np.int16), Geometry(np.eye(4), (4, 4, 4))), tmp_path / "images/a.nii.gz")
+    ingest(tmp_path, tmp_path / "cohort", workers=1)
+    with pytest.raises(InputRefused, match="no mask in this cohort"):
+        features(tmp_path / "cohort", tmp_path / "features.parquet", workers=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bins = 3", "bins: Extra inputs are not permitted"),
+        ("bin_number = 1", "bin_number: Input should be greater than or equal to 2"),
+        ("families = [", "no TOML"),
+        ('aggregations = ["3d"]', "legal: 2d_averaged"),
+    ],
+)
+def test_a_broken_config_is_named(tmp_path, text, message):
+    (tmp_path / "radiomics.toml").write_text(text)
+    with pytest.raises(InputRefused, match=message):
+        load_settings(tmp_path / "radiomics.toml")
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(InputRefused, match="no such file"):
+        load_settings(tmp_path / "radiomics.toml")
