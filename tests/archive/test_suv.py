@@ -12,8 +12,16 @@ import numpy as np
 import pydicom
 import pytest
 
-from fiducial.archive.dicom import DicomHeader, PetDose, find_series, read_dicom, write_series
-from fiducial.archive.dicom.suv import suv_factor
+from fiducial.archive import ingest_dicom
+from fiducial.archive.dicom import DicomHeader, PetDose, find_series, read_dicom, read_series, write_series
+from fiducial.archive.dicom.clocks import mean_count_time_s
+from fiducial.archive.dicom.suv import (
+    lean_james_kg,
+    lean_janmahasatian_kg,
+    surface_m2,
+    suv_factor,
+    suv_scaling,
+)
 from fiducial.errors import UnreadableFile
 from fiducial.records.image import Image
 
@@ -212,3 +220,179 @@ def test_lost_end_slice_shows_where_the_header_counts_them(
     with pytest.raises(UnreadableFile, match="missing-slices: 4 slices, 5 stated by NumberOfSlices") as refusal:
         read_dicom(tmp_path)
     assert str(tmp_path) in str(refusal.value)
+
+
+# SUV by other measures of the body: the same image times a number.
+
+
+def test_variants_by_hand() -> None:
+    """A man of 80 kg and 1.80 m, a woman of 60 kg and 1.65 m, by the published formulas."""
+    assert lean_james_kg(80, 1.80, "M") == pytest.approx(1.10 * 80 - 128 * (80 / 180) ** 2)
+    assert lean_james_kg(60, 1.65, "F") == pytest.approx(1.07 * 60 - 148 * (60 / 165) ** 2)
+    assert lean_janmahasatian_kg(80, 1.80, "M") == pytest.approx(9270 * 80 / (6680 + 216 * 80 / 1.80**2))
+    assert lean_janmahasatian_kg(60, 1.65, "F") == pytest.approx(9270 * 60 / (8780 + 244 * 60 / 1.65**2))
+    # Du Bois' table: 70 kg and 1.75 m have about 1.85 square metres.
+    assert surface_m2(70, 1.75) == pytest.approx(1.85, abs=0.01)
+
+
+def body(dataset: pydicom.Dataset, index: int) -> None:
+    dataset.PatientSize, dataset.PatientSex = "1.80", "M"
+
+
+def test_variants_stand_in_the_cohort_row(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    make_pet(tmp_path / "pet", body)
+    made = ingest_dicom(tmp_path / "pet", tmp_path / "cohort", key=b"k" * 32, workers=1)
+    (row,) = made.rows
+    assert row["suv_lbm_per_bw"] == pytest.approx(lean_janmahasatian_kg(71.5, 1.8, "M") / 71.5)
+    assert row["suv_lbm_james_per_bw"] == pytest.approx(lean_james_kg(71.5, 1.8, "M") / 71.5)
+    assert row["suv_bsa_per_bw"] == pytest.approx(surface_m2(71.5, 1.8) * 1e4 / 71_500)
+    make_pet(tmp_path / "without")
+    (other,) = ingest_dicom(tmp_path / "without", tmp_path / "cohort2", key=b"k" * 32, workers=1).rows
+    assert np.isnan([other[f"suv_{k}_per_bw"] for k in ("lbm", "lbm_james", "bsa")]).all()
+
+
+@pytest.mark.parametrize("suv_type", ["LBMJAMES128", "LBMJANMA", "BSA"])
+def test_another_suv_comes_back_to_body_weight(
+    suv_type: str, make_pet: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    """A uniform 2 by lean mass, of a man whose lean mass is known, is 2 · weight / lean mass."""
+
+    def other(dataset: pydicom.Dataset, index: int) -> None:
+        body(dataset, index)
+        dataset.Units, dataset.SUVType = "CM2ML" if suv_type == "BSA" else "GML", suv_type
+        dataset.PixelData, dataset.RescaleSlope = np.full(48, 2, "<i2").tobytes(), "1"
+
+    make_pet(tmp_path, other)
+    share = {
+        "LBMJAMES128": lean_james_kg(71.5, 1.8, "M") / 71.5,
+        "LBMJANMA": lean_janmahasatian_kg(71.5, 1.8, "M") / 71.5,
+        "BSA": surface_m2(71.5, 1.8) * 1e4 / 71_500,
+    }[suv_type]
+    np.testing.assert_allclose(read_dicom(tmp_path).array, 2 / share, rtol=1e-6)
+
+
+# Vendors' private elements, and clocks that processing has overwritten (QIBA's vendor-neutral computation).
+
+
+def private(group: int, creator: str, offset: int, vr: str, value: Any) -> Callable[[pydicom.Dataset, int], None]:
+    def edit(dataset: pydicom.Dataset, index: int) -> None:
+        dataset.private_block(group, creator, create=True).add_new(offset, vr, value)
+
+    return edit
+
+
+def test_philips_counts_by_their_suv_factor(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    def counts(dataset: pydicom.Dataset, index: int) -> None:
+        dataset.Units = "CNTS"
+        private(0x7053, "Philips PET Private Group", 0x00, "DS", "0.000125")(dataset, index)
+
+    make_pet(tmp_path, counts)
+    scaling = suv_scaling(find_series(tmp_path)[0].headers)
+    assert (scaling.factors == 0.000125).all()
+    assert scaling.repairs == ("suv-vendor: counts times the scanner's private SUV factor",)
+
+
+def test_philips_counts_by_their_activity_factor(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """Without a SUV factor (0), counts times the activity factor are Bq/ml, and go on as such."""
+    make_pet(tmp_path / "bqml")
+    expected = suv_factor(find_series(tmp_path / "bqml")[0].headers)
+
+    def counts(dataset: pydicom.Dataset, index: int) -> None:
+        dataset.Units = "CNTS"
+        private(0x7053, "Philips PET Private Group", 0x00, "DS", "0")(dataset, index)
+        private(0x7053, "Philips PET Private Group", 0x09, "DS", "1.75")(dataset, index)
+
+    make_pet(tmp_path / "cnts", counts)
+    assert suv_factor(find_series(tmp_path / "cnts")[0].headers) == pytest.approx(1.75 * expected, rel=1e-12)
+
+
+def later(dataset: pydicom.Dataset, index: int) -> None:
+    """The series was processed at 18:30; slices were acquired from 10:00 on, two minutes a bed."""
+    dataset.SeriesTime, dataset.AcquisitionTime = "183000", f"10{2 * (index // 3):02d}00"
+
+
+def expected_factor(minutes: float) -> float:
+    """71.5 kg, 370 MBq, so many minutes after the injection."""
+    return float(71_500 / (3.7e8 * 2 ** (-minutes * 60 / 6586.2)))
+
+
+def test_an_overwritten_series_time_gives_way_to_ges_scan_time(
+    make_pet: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    def scanned(dataset: pydicom.Dataset, index: int) -> None:
+        later(dataset, index)
+        private(0x0009, "GEMS_PETD_01", 0x0D, "DT", "20240511095830.00")(dataset, index)
+
+    make_pet(tmp_path, scanned)
+    scaling = suv_scaling(find_series(tmp_path)[0].headers)
+    assert scaling.factors[0] == pytest.approx(expected_factor(58.5), rel=1e-9)
+    assert scaling.repairs[0].startswith("suv-clock: SeriesTime is later than AcquisitionTime; the scanner's private")
+
+
+def test_an_overwritten_series_time_gives_way_to_the_earliest_slice(
+    make_pet: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    make_pet(tmp_path, later)
+    scaling = suv_scaling(find_series(tmp_path)[0].headers)
+    assert scaling.factors[0] == pytest.approx(expected_factor(60), rel=1e-9)
+    assert scaling.repairs[0].endswith("the earliest AcquisitionTime used")
+
+
+def test_slices_point_back_to_their_common_reference(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """Beds of 120 s from 10:00 on whose times count from 09:58: acquisition - FrameReferenceTime + mean count time."""
+    mean_s = mean_count_time_s(120.0, 6586.2)
+
+    def referred(dataset: pydicom.Dataset, index: int) -> None:
+        later(dataset, index)
+        bed_s = 120.0 * (index // 3)
+        dataset.ActualFrameDuration = "120000"
+        dataset.FrameReferenceTime = f"{(120.0 + bed_s + mean_s) * 1000:.3f}"
+
+    make_pet(tmp_path, referred)
+    scaling = suv_scaling(find_series(tmp_path)[0].headers)
+    assert scaling.factors[0] == pytest.approx(expected_factor(58), rel=1e-6)
+    assert scaling.repairs[0].endswith("FrameReferenceTime of the slices used")
+
+
+def test_mean_count_time_of_a_frame() -> None:
+    """Short frames: the middle. Long ones: before it. Solved: mean activity over the frame = activity at that time."""
+    assert mean_count_time_s(60, 6586.2) == pytest.approx(30, abs=0.05)
+    duration, half_life = 7200.0, 6586.2
+    decay = np.log(2) / half_life
+    mean = (1 - np.exp(-decay * duration)) / (decay * duration)
+    assert np.exp(-decay * mean_count_time_s(duration, half_life)) == pytest.approx(mean, rel=1e-12)
+
+
+def test_slices_that_are_not_corrected_for_decay(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """The same uptake in two beds an hour apart: the later one shows less, and SUV is the same in both."""
+    concentration = 5000.0  # at injection, Bq/ml
+
+    def uncorrected(dataset: pydicom.Dataset, index: int) -> None:
+        minutes = 60 + 60 * (index // 3)
+        dataset.AcquisitionTime = f"{9 + minutes // 60:02d}0000"
+        dataset.CorrectedImage, dataset.DecayCorrection = ["ATTN", "SCAT", "NORM"], "NONE"
+        dataset.ActualFrameDuration = "120000"
+        elapsed_s = minutes * 60 + mean_count_time_s(120, 6586.2)
+        dataset.RescaleSlope = f"{concentration * 2 ** (-elapsed_s / 6586.2) / 100:.10g}"
+        dataset.PixelData = np.full(48, 100, "<i2").tobytes()
+
+    make_pet(tmp_path, uncorrected)
+    np.testing.assert_allclose(read_dicom(tmp_path).array, concentration * 71_500 / 3.7e8, rtol=1e-5)
+
+
+def test_dynamic_frames_are_images_of_their_own(make_pet: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """Two times at every place, both corrected to the series' start: two images in SUV."""
+    for time in (0, 1):
+
+        def dynamic(dataset: pydicom.Dataset, index: int, time: int = time) -> None:
+            dataset.SeriesType = ["DYNAMIC", "IMAGE"]
+            dataset.FrameReferenceTime = str(30_000 + 60_000 * time)
+            dataset.SOPInstanceUID += f".{time}"
+            dataset.InstanceNumber = index + 1 + 5 * time
+            dataset.PixelData = np.full(48, 100 * (time + 1), "<i2").tobytes()
+
+        make_pet(tmp_path / str(time), dynamic)
+    series = {one.part: one for one in find_series(tmp_path)}
+    assert set(series) == {"t001", "t002"}
+    first, second = (read_series(series[part]).array for part in ("t001", "t002"))
+    np.testing.assert_allclose(second, 2 * first)

@@ -160,7 +160,7 @@ def parse_header(path: Path) -> tuple[FileHeader, Dataset]:
             lists={keyword: words for keyword in LISTS if (words := _texts(dataset, keyword))},
             numbers=numbers,
             vectors=vectors,
-            doses=_doses(dataset),
+            doses=doses_of(dataset),
             has_modality_lut=bool(value_of(dataset, MODALITY_LUT)),
             has_pixels=has_pixels,
         )
@@ -446,7 +446,8 @@ def floats_of(value: Any) -> tuple[float, ...]:
     return numbers if all(abs(number) < float("inf") for number in numbers) else ()
 
 
-def _doses(dataset: Dataset) -> tuple[dict[str, Any], ...]:
+def doses_of(dataset: Dataset) -> tuple[dict[str, Any], ...]:
+    """What a dataset says of each radiopharmaceutical."""
     items = value_of(dataset, DOSES) or ()
     return tuple(
         {keyword: _text(item, keyword) for keyword in DOSE_TEXTS}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.archive.dicom.headers import (
     FileHeader,
+    doses_of,
     floats_of,
     parse_header,
     quiet_pydicom,
@@ -74,6 +75,7 @@ class _Values:
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     vectors: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    doses: tuple[dict[str, Any], ...] = ()
 
     def put(self, keyword: str, value: Any) -> None:
         """Keep a value under a plain keyword, if it is of that keyword's kind."""
@@ -139,6 +141,7 @@ def _frame(header: FileHeader, shared: _Values, own: _Values, number: int, n_byt
         lists={**header.lists, **shared.lists, **own.lists},
         numbers={**header.numbers, **shared.numbers, **own.numbers},
         vectors={**header.vectors, **shared.vectors, **own.vectors},
+        doses=header.doses or own.doses or shared.doses,
         pixel_offset=header.pixel_offset + number * n_bytes if native else -1,
         pixel_bytes=max(min(n_bytes, header.pixel_bytes - number * n_bytes), 0) if native else -1,
     )
@@ -153,6 +156,7 @@ def _collect(item: Dataset, values: _Values) -> None:
     """Everything that one item of shared or per-frame functional groups says."""
     for keyword in UNASSIGNED:
         for inner in _items(item, keyword):
+            values.doses = doses_of(inner) or values.doses
             for plain in PLAIN:
                 if plain in inner:
                     values.put(plain, value_of(inner, plain))
