@@ -634,6 +634,17 @@ def test_more_bits_in_the_stream_than_the_header_states(tmp_path: Path, dicom_pi
         decoded(tmp_path / "a.dcm")
 
 
+@pytest.mark.parametrize("tag", ["28000301", "28000001", "28000200"])
+def test_numbers_of_the_wrong_length_are_absent_or_refused(tag: str, tmp_path: Path, dicom_picture: Write) -> None:
+    """PixelRepresentation, BitsAllocated, SamplesPerPixel with a length of 1 byte: the library raises its own error."""
+    path = dicom_picture(tmp_path / "in" / "a.dcm", ASYMMETRIC)
+    raw = path.read_bytes()
+    at = raw.index(bytes.fromhex(tag) + b"US\x02\x00")
+    path.write_bytes(raw[: at + 6] + b"\x01\x00" + raw[at + 8 : at + 9] + raw[at + 10 :])
+    made = ingest_dicom(tmp_path / "in", tmp_path / "out", key=KEY, workers=1)
+    assert not made.report[0].reason.startswith("unexpected")
+
+
 def test_missing_frames(tmp_path: Path, dicom_picture: Write) -> None:
     path = dicom_picture(tmp_path / "a.dcm", np.stack([ASYMMETRIC] * 40), "3.1", NumberOfFrames=90)
     with pytest.raises(UnreadableFile, match="truncated: a file of"):

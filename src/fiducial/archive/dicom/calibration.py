@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fiducial.archive.dicom.headers import value_of
 from fiducial.archive.dicom.kinds import PICTURES
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def spacing_of(dataset: Dataset) -> Calibration:
     if deltas and np.ptp(np.array(deltas), axis=0).max() <= SAME * min(deltas[0]):
         return Calibration(deltas[0][0], deltas[0][1], "ultrasound_region", len(regions))
     pixel, imager = _pair(dataset, "PixelSpacing"), _pair(dataset, "ImagerPixelSpacing")
-    kind = str(dataset.get("PixelSpacingCalibrationType") or "").strip().upper()
+    kind = str(value_of(dataset, "PixelSpacingCalibrationType") or "").strip().upper()
     kind = kind if kind in ("GEOMETRY", "FIDUCIAL") else ""
     is_projection = PICTURES.get(str(dataset.get("SOPClassUID", ""))) in PROJECTIONS
     if pixel and imager and is_projection and not kind and np.allclose(pixel, imager, rtol=SAME, atol=0):
@@ -95,11 +96,11 @@ def _regions(dataset: Dataset) -> list[Any]:
 
 def _centimetres(region: Dataset) -> tuple[float, float] | None:
     """Millimetres between columns and rows of a two-dimensional region measured in centimetres, else None."""
-    units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))
-    if region.get("RegionSpatialFormat") != TWO_DIMENSIONAL or units != (CENTIMETRES, CENTIMETRES):
+    units = (value_of(region, "PhysicalUnitsXDirection"), value_of(region, "PhysicalUnitsYDirection"))
+    if value_of(region, "RegionSpatialFormat") != TWO_DIMENSIONAL or units != (CENTIMETRES, CENTIMETRES):
         return None
     try:
-        mm = [abs(float(region.get(name))) * MM_PER_CM for name in ("PhysicalDeltaX", "PhysicalDeltaY")]
+        mm = [abs(float(value_of(region, name))) * MM_PER_CM for name in ("PhysicalDeltaX", "PhysicalDeltaY")]
     except (TypeError, ValueError):
         return None
     return (mm[0], mm[1]) if all(LEAST_MM <= n <= MOST_MM for n in mm) else None
@@ -109,7 +110,7 @@ def _pair(dataset: Dataset, keyword: str) -> tuple[float, float] | None:
     """Millimetres between rows and between columns; None where absent or no plausible size (0, negative, metres)."""
     for item in (dataset, *_shared(dataset)):
         try:
-            numbers = tuple(float(part) for part in item.get(keyword) or ())
+            numbers = tuple(float(part) for part in value_of(item, keyword) or ())
         except (TypeError, ValueError):
             continue
         if len(numbers) == 2 and all(LEAST_MM <= n <= MOST_MM for n in numbers):
@@ -128,7 +129,7 @@ def _shared(dataset: Dataset) -> Iterator[Any]:
 def _factor(dataset: Dataset) -> float:
     """The estimated magnification, 1.0 where none is stated or the value is none."""
     try:
-        factor = float(dataset.get("EstimatedRadiographicMagnificationFactor") or 1.0)
+        factor = float(value_of(dataset, "EstimatedRadiographicMagnificationFactor") or 1.0)
     except (TypeError, ValueError):
         return 1.0
     return factor if 1.0 <= factor <= 10.0 else 1.0
@@ -137,7 +138,7 @@ def _factor(dataset: Dataset) -> float:
 def _ratio(dataset: Dataset) -> float:
     """Height over width of a pixel by PixelAspectRatio (vertical, then horizontal); 1.0 where it is not stated."""
     try:
-        vertical, horizontal = (float(part) for part in dataset.get("PixelAspectRatio") or ())
+        vertical, horizontal = (float(part) for part in value_of(dataset, "PixelAspectRatio") or ())
     except (TypeError, ValueError):
         return 1.0
     return vertical / horizontal if vertical > 0 and horizontal > 0 and 0.1 < vertical / horizontal < 10 else 1.0

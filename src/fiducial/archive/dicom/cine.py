@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.header import LPS_FROM_RAS
+from fiducial.archive.dicom.headers import value_of
 from fiducial.archive.dicom.kinds import PICTURES
 from fiducial.archive.dicom.pixels import Layout
 from fiducial.archive.refusal import refuse
@@ -115,14 +116,14 @@ def with_macros(dataset: Dataset) -> Dataset:
 def number(dataset: Dataset, keyword: str) -> float:
     """One number, NaN where it is absent or none."""
     try:
-        value = float(dataset.get(keyword))
+        value = float(value_of(dataset, keyword))
     except (TypeError, ValueError):
         return float("nan")
     return value if np.isfinite(value) else float("nan")
 
 
 def _numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    value = dataset.get(keyword)
+    value = value_of(dataset, keyword)
     parts = value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
     try:
         numbers = tuple(float(part) for part in parts)

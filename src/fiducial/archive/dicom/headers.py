@@ -147,7 +147,7 @@ def parse_header(path: Path) -> tuple[FileHeader, Dataset]:
         texts = {keyword: text for keyword in TEXTS if (text := _text(dataset, keyword))}
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             # A medium's directory states its class in the file meta information alone.
-            if not texts.get(keyword) and (stated := str(dataset.file_meta.get(f"MediaStorage{keyword}", ""))):
+            if not texts.get(keyword) and (stated := str(value_of(dataset.file_meta, f"MediaStorage{keyword}") or "")):
                 texts[keyword] = stated
         numbers = {keyword: n for keyword in NUMBERS if (n := _number(dataset, keyword)) is not None}
         vectors = {k: vector for k, n in VECTORS.items() if len(vector := floats_of(value_of(dataset, k))) == n}
@@ -178,7 +178,7 @@ def read_dataset(path: Path, *, keywords: tuple[str, ...] = ()) -> Dataset:
 
 def transfer_syntax(dataset: Dataset) -> str:
     """The transfer syntax that a file states, else the one that it was read as."""
-    stated = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    stated = str(value_of(dataset.file_meta, "TransferSyntaxUID") or "")
     if stated:
         return stated
     implicit, little = dataset.original_encoding
@@ -415,8 +415,24 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
     """A value, or None where the library cannot make one of the bytes (a broken number, a wrong VR)."""
     try:
         return dataset.get(keyword)
-    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError, OverflowError):
+    except parse_errors():
         return None
+
+
+@cache
+def parse_errors() -> tuple[type[Exception], ...]:
+    """What the library raises where it cannot make a value of the bytes."""
+    from pydicom.errors import BytesLengthException
+
+    return (
+        ValueError,
+        TypeError,
+        KeyError,
+        NotImplementedError,
+        AttributeError,
+        OverflowError,
+        BytesLengthException,
+    )
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -19,7 +19,7 @@ from fiducial.archive.dicom.colour import CHANNELS, palette_of, rgb
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.display import Grey, Voi, grey_of, voi_of, window_of
 from fiducial.archive.dicom.header import SeriesReference
-from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
+from fiducial.archive.dicom.headers import FileHeader, parse_errors, quiet_pydicom, read_dataset, value_of
 from fiducial.archive.dicom.kinds import PICTURES
 from fiducial.archive.dicom.pixels import GREY, Layout, frames, layout_of
 from fiducial.archive.refusal import refuse
@@ -206,7 +206,7 @@ def _parsing() -> Iterator[None]:
             yield
         except UnreadableFile:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError) as error:
+        except parse_errors() as error:
             raise refuse("unreadable", f"a value of the header cannot be parsed ({type(error).__name__})") from error
 
 
@@ -237,9 +237,10 @@ def _stacked(layout: Layout, convert: Callable[[NDArray[Any]], NDArray[Any]]) ->
 
 def _display(dataset: Dataset, grey: Grey, stored_range: tuple[int, int]) -> dict[str, Any]:
     """How the picture is meant to be shown, in the image's own values: what is damaged there costs no voxel."""
+    damaged: tuple[type[Exception], ...] = (UnreadableFile, *parse_errors())
     try:
         voi = voi_of(dataset, grey)
-    except (UnreadableFile, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OverflowError):
+    except damaged:
         voi = Voi("unreadable")
     center, width = window_of(voi, grey)
     padding = cine.number(dataset, "PixelPaddingValue")
@@ -262,7 +263,7 @@ def _columns(opened: Opened) -> dict[str, Any]:
         "patient_orientation": _orientation(dataset),
         "burned_in": burned_in if burned_in in ("YES", "NO") else "",
         "photometric": opened.layout.photometric,
-        "icc_profile": "yes" if dataset.get("ICCProfile") else "no",
+        "icc_profile": "yes" if value_of(dataset, "ICCProfile") else "no",
         "spacing_source": opened.spacing.source,
         "spacing_calibration": opened.spacing.calibration,
         "ultrasound_regions": opened.spacing.n_regions,
@@ -272,13 +273,13 @@ def _columns(opened: Opened) -> dict[str, Any]:
 
 def _code(dataset: Dataset, keyword: str) -> str:
     """A coded value, empty where it is absent, several, or no legal code: free text may hold a name."""
-    value = dataset.get(keyword)
+    value = value_of(dataset, keyword)
     text = "" if value is None else str(value).strip(" \0")
     return text if _CODE.fullmatch(text) else ""
 
 
 def _orientation(dataset: Dataset) -> str:
     """PatientOrientation: where rows and columns run to, as ``L/F`` (to the left, to the feet)."""
-    value = dataset.get("PatientOrientation") or ()
+    value = value_of(dataset, "PatientOrientation") or ()
     parts = [str(part).strip() for part in value] if not isinstance(value, str) else [value]
     return "/".join(parts) if len(parts) == 2 and all(_DIRECTION.fullmatch(part) for part in parts) else ""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset, value_of
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 
@@ -64,7 +64,7 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
         UnreadableFile: ``missing-tags``, ``bit-depth``, ``photometric``, ``too-large``, ``video``,
             ``transfer-syntax`` or ``no-decoder``.
     """
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    syntax = str(value_of(dataset.file_meta, "TransferSyntaxUID") or "")
     numbers = {k: _whole(dataset, k) for k in ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel")}
     absent = sorted(k for k, n in numbers.items() if n is None or n <= 0)
     if not syntax or absent:
@@ -190,7 +190,7 @@ def _photometric(dataset: Dataset, n_samples: int) -> str:
 def _whole(dataset: Dataset, keyword: str) -> int | None:
     """A whole number, None where it is absent or none can be made of it."""
     try:
-        value = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         return None if value is None else int(value)
-    except (TypeError, ValueError, OverflowError, KeyError, NotImplementedError):
+    except (TypeError, ValueError, OverflowError):
         return None
