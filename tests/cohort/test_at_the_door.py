@@ -170,6 +170,14 @@ def test_a_cohort_of_an_earlier_version_without_quality_has_its_grid_and_intensi
     assert find_outliers(frame.assign(fingerprint=old)) == []
 
 
+def test_a_difference_that_nobody_would_see_sets_no_image_apart() -> None:
+    def make(i: int, rng: np.random.Generator) -> dict[str, Any]:
+        told = look(i, rng, at_max=2e-5 if i == 4 else 6e-6, fwhm_mm=1.52 if i == 5 else 1.5)
+        return {**told, "p01": -1015.0 if i == 6 else -1020.0}
+
+    assert find_outliers(cohort(make=make)) == []
+
+
 # Shortcuts
 
 
@@ -281,7 +289,9 @@ def test_a_batch_of_one_value_is_named_and_one_batch_is_nothing_to_harmonise() -
     assert tie.warning == "all people of C have one value: batch and disease cannot be told apart there"
     alone = site_table(cohort(30, sites="A"))
     assert "nothing to harmonise" in alone.warnings[0]
-    assert set(site_table(cohort(30, sites="A").assign(site="")).frame["batch"]) == {"(not stated)"}
+    unknown = site_table(cohort(30, sites="A").assign(site=""))
+    assert set(unknown.frame["batch"]) == {"(not stated)"}
+    assert unknown.warnings == []
 
 
 def test_names_and_acquisition_are_no_covariates() -> None:
@@ -303,7 +313,8 @@ def test_figures_are_compared_on_their_scales() -> None:
     assert compared(np.array([0.0, 1, np.e]), by_key["noise"])[1:].tolist() == [0, 1]
     assert np.isfinite(compared(np.array([0.0, 0.0]), by_key["noise"])).all()
     assert compared(np.array([0.0, 1.0]), by_key["cut"]).tolist() == [0, np.pi / 2]
-    assert compared(np.array([-5.0]), by_key["p50"]).tolist() == [-5]
+    assert compared(np.array([-5.0]), by_key["entropy"]).tolist() == [-5]
+    assert compared(np.array([-50.0]), by_key["p50"], spread=50).tolist() == [pytest.approx(-np.arcsinh(1))]
 
 
 def test_words_are_plain() -> None:

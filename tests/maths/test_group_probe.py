@@ -39,6 +39,7 @@ def test_robust_z_counts_in_median_absolute_deviations() -> None:
     assert robust_z([5, 5, 5]).tolist() == [0, 0, 0]
     # Three of four are equal: the mean absolute deviation, 1, stands in.
     assert robust_z([5, 5, 5, 9])[3] == pytest.approx(4 / 1.2533)
+    assert robust_z([0, 1, 2, 3, 100], least_spread=10).tolist() == pytest.approx([-0.2, -0.1, 0, 0.1, 9.8])
     assert np.isnan(robust_z([np.nan, 1, 2])[0])
     assert np.isnan(robust_z([np.nan])).all()
 

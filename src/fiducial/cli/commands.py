@@ -138,6 +138,7 @@ def check(
     debug: Debug = False,
 ) -> None:
     """Check a cohort, or a study with its cohort, before training; exit 2 on a leak or a broken table."""
+    from fiducial.cli.described import outlier_lines, visit_lines
     from fiducial.cli.show import counted, safe, show
     from fiducial.flows import check as flow
 
@@ -149,11 +150,39 @@ def check(
         *[f"  {part}: {counted(n, 'subject')}" for part, n in result.splits.items()],
         *[f"  [red]leak[/] {safe(_leak_text(leak))}" for leak in result.leaks[:20]],
         *([f"  and {len(result.leaks) - 20} more leaks (--json lists all)"] if len(result.leaks) > 20 else []),
+        *outlier_lines(result.outliers),
+        *visit_lines(result.visit_problems, result.pairs),
         _check_ending(result),
     ]
     show(_with(result, sound=result.sound), lines, as_json=as_json)
     if not result.sound:
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def describe(
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT", help="A cohort folder.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.html", help="The page to write; COHORT/description.html."),
+    ] = None,
+    site_table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Also write the table that harmonisation takes (.csv or .parquet)."),
+    ] = None,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Describe a cohort on one page: people, missing values, image quality, outliers, shortcuts, batches, visits."""
+    from fiducial.cli.described import description_lines
+    from fiducial.cli.show import show
+    from fiducial.flows import describe as flow
+
+    with progress_shown(quiet=quiet) as progress:
+        result = flow(cohort, out, site_table=site_table, workers=workers, progress=progress)
+    show(result, description_lines(result), as_json=as_json)
 
 
 @app.command()

@@ -21,9 +21,9 @@ GRID = (
     *(Measure(f"spacing_{a}_mm", f"Spacing along {a}", "mm", "log", "distance of voxel centres") for a in "xyz"),
 )
 INTENSITIES = (
-    Measure("p01", "1st percentile", "image", "plain", "of all voxels"),
-    Measure("p50", "Median intensity", "image", "plain", "of all voxels"),
-    Measure("p99", "99th percentile", "image", "plain", "of all voxels"),
+    Measure("p01", "1st percentile", "image", "level", "of all voxels"),
+    Measure("p50", "Median intensity", "image", "level", "of all voxels"),
+    Measure("p99", "99th percentile", "image", "level", "of all voxels"),
     Measure("std", "Spread of intensities", "image", "log", "standard deviation of all voxels"),
 )
 FEATURES = (*GRID, *INTENSITIES, *MEASURES)
@@ -59,10 +59,12 @@ def _row(look: dict[str, Any]) -> dict[str, float]:
     return found | {key: float(value) for key, value in look.get("quality", {}).items()}
 
 
-def compared(values: NDArray[np.float64], feature: Measure) -> NDArray[np.float64]:
-    """Values on the scale on which a figure is compared: logarithms, the arc sine of the root of shares, or as is.
+def compared(values: NDArray[np.float64], feature: Measure, *, spread: float = 1.0) -> NDArray[np.float64]:
+    """Values on the scale on which a figure is compared.
 
-    A logarithm's argument is at least a thousandth of the median of what is positive, so that a 0 is small but finite.
+    ``log``: logarithms, of at least a thousandth of the median of what is positive, so that a 0 is small but finite.
+    ``share``: the arc sine of the root. ``level``: in parts of ``spread``, the images' usual standard deviation, and
+    as the inverse hyperbolic sine of it, since the scale of many images is arbitrary. ``plain``: as it is.
     """
     if feature.scale == "log":
         positive = values[values > 0]
@@ -70,7 +72,15 @@ def compared(values: NDArray[np.float64], feature: Measure) -> NDArray[np.float6
         return np.asarray(np.log(np.maximum(values, floor)))
     if feature.scale == "share":
         return np.asarray(np.arcsin(np.sqrt(np.clip(values, 0, 1))))
+    if feature.scale == "level":
+        return np.asarray(np.arcsinh(values / spread))
     return values
+
+
+def on_scale(rows: pd.DataFrame, feature: Measure) -> NDArray[np.float64]:
+    """A column of a feature table on its scale; levels in parts of the median standard deviation of these images."""
+    spread = float(rows["std"].median()) if feature.scale == "level" else 1.0
+    return compared(rows[feature.key].to_numpy(dtype=np.float64), feature, spread=spread if spread > 0 else 1.0)
 
 
 def words_of(values: pd.Series[Any]) -> pd.Series[Any]:

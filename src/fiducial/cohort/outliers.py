@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fiducial.cohort.features import compared, feature_table
+from fiducial.cohort.features import feature_table, on_scale
 from fiducial.cohort.quality import Measure, remarks
 from fiducial.cohort.table import images_of
 from fiducial.maths.outliers import robust_z
@@ -116,15 +116,16 @@ def _compare(rows: pd.DataFrame, feature: Measure, where: str, reasons: dict[str
     n = int(np.isfinite(values).sum())
     if n < FEWEST:
         return
-    z = robust_z(compared(values, feature))
+    z = robust_z(on_scale(rows, feature), least_spread=feature.least_spread)
     middle = float(np.nanmedian(values))
     for k in np.flatnonzero((np.abs(z) >= threshold_of(n)) & rows["judged"].to_numpy(dtype=bool)):
         unit = str(rows["unit"].iloc[k]) if feature.unit == "image" else feature.unit
         side = "above" if z[k] > 0 else "below"
-        said = f"{feature.label.lower() if not feature.label[0].isdigit() else feature.label} {abs(z[k]):.1f} robust SD"
+        far = f"{abs(z[k]):.1f}" if abs(z[k]) < 100 else "more than 100"
+        said = f"{feature.label[:1].lower()}{feature.label[1:]} {far} robust SD"
         text = f"{said} {side} {where}: {_number(values[k])} against {_number(middle)} {unit}".rstrip()
         reasons.setdefault(str(rows["image"].iloc[k]), []).append(Reason(feature.key, float(z[k]), text))
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.3g}"

@@ -20,7 +20,7 @@ from fiducial.maths import image_quality as measures
 from fiducial.records.image import Image
 
 Floats = NDArray[np.float64]
-Scale = Literal["log", "share", "plain"]
+Scale = Literal["log", "share", "level", "plain"]
 
 PLACES = (0.2, 0.35, 0.5, 0.65, 0.8)
 GRID = 64
@@ -39,7 +39,9 @@ UNEVEN = 1.5
 class Measure:
     """One figure of an image: its key in the fingerprint, its name, its unit and the scale on which it is compared.
 
-    ``unit`` "" is a pure number, "image" the image's own unit.
+    ``unit`` "" is a pure number, "image" the image's own unit. Where images hardly differ, ``least`` stands in for
+    their spread on that scale, so that no difference is made much of that nobody would see: 5 % of a quantity, about
+    3 points of a share near one half (0.1 of a percent near 0 or 1), 2 % of the image's spread of an intensity.
     """
 
     key: str
@@ -47,6 +49,12 @@ class Measure:
     unit: str
     scale: Scale
     meaning: str
+    least: float = math.nan
+
+    @property
+    def least_spread(self) -> float:
+        """The smallest spread that images are taken to have, on the figure's scale."""
+        return {"log": 0.05, "share": 0.03, "level": 0.02, "plain": self.least}[self.scale]
 
 
 MEASURES = (
@@ -57,12 +65,13 @@ MEASURES = (
     Measure("fwhm_mm", "Blur of edges", "mm", "log", "full width at half maximum across the strongest edges"),
     Measure("slice_fwhm_mm", "Likeness of slices", "mm", "log", "smoothness across slices as the width of a kernel"),
     Measure("slice_jump", "Jump between slices", "", "log", "largest departure of a slice from its neighbours' mean"),
-    Measure("ghost", "Ghost", "", "plain", "signal half a field of view away, over the signal (MR)"),
-    Measure("entropy", "Entropy", "bits", "plain", "of the histogram in 256 steps: how much of the range is used"),
+    Measure("ghost", "Ghost", "", "plain", "signal half a field of view away, over the signal (MR)", 0.005),
+    Measure("entropy", "Entropy", "bits", "plain", "of the histogram in 256 steps: how much of the range is used", 0.1),
     Measure("at_min", "Voxels at the minimum", "", "share", "share of voxels at the smallest value"),
     Measure("at_max", "Voxels at the maximum", "", "share", "share of voxels at the largest value: saturation"),
     Measure("noise_share", "Share of noise", "", "share", "share of the variance that is white noise"),
-    Measure("constant", "Constant planes", "", "share", "share of slices, rows or columns of one value"),
+    Measure("constant", "Empty slices", "", "share", "share of slices of one value"),
+    Measure("constant_rows", "Empty rows or columns", "", "share", "share of rows or columns of one value"),
     Measure("cut", "Cut by the frame", "", "share", "foreground that the field of view cuts within a slice"),
     Measure("cut_slices", "Cut by first or last slice", "", "share", "foreground of an end slice, over the largest"),
     Measure(
@@ -80,13 +89,18 @@ class Remark:
 
 
 def measure_quality(image: Image) -> dict[str, float]:
-    """Every figure of `MEASURES` that this image can have, by key, to four digits; what is undefined is left out."""
+    """Every figure of `MEASURES` that this image can have, by key, to four digits; what is undefined is left out.
+
+    So is an edge that is sharper than can be told.
+    """
     array = image.array
     spacing = image.geometry.spacing_mm
     if array.shape[3] > 1:
         found = _volume(array, _slice_axis(spacing), spacing, image)
     else:
         found = _picture(_grey(array, 2, 0), spacing)
+    if found["fwhm_mm"] == 0:
+        del found["fwhm_mm"]
     return {m.key: _short(found[m.key]) for m in MEASURES if math.isfinite(found.get(m.key, math.nan))}
 
 
@@ -107,7 +121,7 @@ def _picture(plane: Floats, spacing_mm: Sequence[float]) -> dict[str, float]:
         "at_min": low,
         "at_max": high,
         "noise_share": measures.noise_share(middle),
-        "constant": max(measures.constant_share(plane, 0), measures.constant_share(plane, 1)),
+        "constant_rows": max(measures.constant_share(plane, 0), measures.constant_share(plane, 1)),
     }
 
 
@@ -129,7 +143,8 @@ def _volume(array: NDArray[Any], axis: int, spacing_mm: Sequence[float], image: 
         "at_min": low,
         "at_max": high,
         "noise_share": _median([measures.noise_share(plane) for plane in _middle_three(planes)]),
-        "constant": max(measures.constant_share(thin, k) for k in range(3)),
+        "constant": measures.constant_share(thin, 0),
+        "constant_rows": max(measures.constant_share(thin, k) for k in (1, 2)),
         "cut": max(measures.cut_share(there, k) for k in (1, 2)),
         "cut_slices": measures.cut_share(there, 0),
         "foreground": float(there.mean()),
@@ -226,5 +241,5 @@ def remarks(look: Mapping[str, Any]) -> list[Remark]:
     if told.get("noise_share", 0.0) > NOISE_ALONE:
         found.append(Remark("noise-only", f"{100 * told['noise_share']:.0f} % of its variance is white noise"))
     if told.get("constant", 0.0) >= EMPTY_SLICES:
-        found.append(Remark("empty-planes", f"{100 * told['constant']:.0f} % of its slices, rows or columns are empty"))
+        found.append(Remark("empty-slices", f"{100 * told['constant']:.0f} % of its slices hold one value only"))
     return found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.cohort.features import INTENSITIES, FeatureTable, compared, feature_table, words_of
+from fiducial.cohort.features import INTENSITIES, FeatureTable, feature_table, on_scale, words_of
 from fiducial.cohort.quality import MEASURES
 from fiducial.cohort.table import images_of
 
@@ -55,7 +55,8 @@ class Probe:
     """One attribute of one modality, asked of the thumbnails or of the figures.
 
     ``mean_auc`` is over the groups, ``p`` from permutations of whole people, ``p_adjusted`` Holm's over all probes of
-    the cohort. ``verdict``: ``finding``, ``clear`` or ``not_possible``; ``text`` says it in a sentence.
+    the cohort. ``verdict``: ``finding``, ``clear`` or ``not_possible``; ``text`` says it in a sentence. ``alike`` are
+    attributes that divide the people in the same way, which are not asked again.
     """
 
     attribute: str
@@ -68,6 +69,7 @@ class Probe:
     n_subjects: int
     verdict: str
     text: str
+    alike: tuple[str, ...] = ()
 
 
 def acquisition_columns(cohort: pd.DataFrame) -> list[str]:
@@ -90,15 +92,31 @@ def probe_shortcuts(cohort: pd.DataFrame, *, n_permutations: int = N_PERMUTATION
     for modality, kind in images[images["fingerprint"] != ""].groupby("modality", sort=True):
         people = _one_each(kind)
         views = {THUMBNAIL: _thumbnails(people), FIGURES: _figures(people, table)}
-        for attribute in acquisition_columns(cohort):
-            words = words_of(people[attribute])
-            if words[words != ""].nunique() > 1:
-                found += [
-                    _probe(attribute, str(modality), view, points, words, n_permutations=n_permutations, seed=seed)
-                    for view, points in views.items()
-                ]
+        for attribute, (words, alike) in _asked(people, acquisition_columns(cohort)).items():
+            for view, points in views.items():
+                probe = _probe(attribute, str(modality), view, points, words, n_permutations=n_permutations, seed=seed)
+                found.append(replace(probe, alike=alike))
     adjusted = holm([probe.p for probe in found])
     return [_judged(replace(probe, p_adjusted=float(p))) for probe, p in zip(found, adjusted, strict=True)]
+
+
+def _asked(people: pd.DataFrame, columns: Sequence[str]) -> dict[str, tuple[pd.Series[Any], tuple[str, ...]]]:
+    """Attributes of several values with their words, and the later ones that divide the people in the same way."""
+    found: dict[str, tuple[pd.Series[Any], tuple[str, ...]]] = {}
+    seen: dict[tuple[int, ...], str] = {}
+    for name in columns:
+        words = words_of(people[name])
+        if words[words != ""].nunique() < 2:
+            continue
+        first = {word: place for place, word in reversed(list(enumerate(words)))}
+        division = tuple(first[word] if word else -1 for word in words)
+        if division in seen:
+            before, alike = found[seen[division]]
+            found[seen[division]] = (before, (*alike, name))
+        else:
+            seen[division] = name
+            found[name] = (words, ())
+    return found
 
 
 def _one_each(images: pd.DataFrame) -> pd.DataFrame:
@@ -122,7 +140,7 @@ def _figures(people: pd.DataFrame, table: FeatureTable) -> NDArray[np.float64]:
     for feature in table.features:
         if feature not in INTENSITIES and feature not in MEASURES:
             continue
-        values = compared(rows[feature.key].to_numpy(dtype=np.float64), feature)
+        values = on_scale(rows, feature)
         if np.isfinite(values).any() and np.nanstd(values) > 0:
             columns.append(np.where(np.isfinite(values), values, np.nanmedian(values)))
     return np.stack(columns, axis=1) if columns else np.zeros((len(people), 0))
@@ -163,7 +181,7 @@ def _judged(probe: Probe) -> Probe:
     area = f"{probe.attribute} {best.group}: AUC {best.auc:.2f} [{best.low:.2f}, {best.high:.2f}]"
     if probe.p_adjusted < 1 - LEVEL:
         return replace(probe, verdict="finding", text=f"can be told from {seen} ({area})")
-    return replace(probe, verdict="clear", text=f"is not told from {seen} beyond chance ({area})")
+    return replace(probe, verdict="clear", text=f"not told from {seen} beyond chance ({area})")
 
 
 def tellable(probes: Sequence[Probe]) -> list[str]:

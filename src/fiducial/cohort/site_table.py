@@ -23,6 +23,7 @@ FEWEST = 20
 STRONG = 0.3
 """Cramér's V or correlation ratio from which on a covariate and the batch are said to go together: Cohen's medium."""
 LIKE_A_NAME = 0.5
+UNKNOWN = "(not stated)"
 PREFIX = "feature_"
 
 
@@ -72,8 +73,8 @@ def site_table(
     figures = feature_table(cohort)
     images = images_of(cohort).set_index("image").loc[figures.frame["image"]].reset_index()
     named = [name for name in batch if name in images.columns and (words_of(images[name]) != "").any()]
-    words = [words_of(images[name]).where(lambda w: w != "", "(not stated)") for name in named]
-    batches = [" | ".join(parts) for parts in zip(*words, strict=True)] if words else ["(not stated)"] * len(images)
+    words = [words_of(images[name]).where(lambda w: w != "", UNKNOWN) for name in named]
+    batches = [" | ".join(parts) for parts in zip(*words, strict=True)] if words else [UNKNOWN] * len(images)
     covariates = _covariates(images, named)
     frame = pd.concat(
         [
@@ -109,7 +110,8 @@ def _counts(frame: pd.DataFrame, fewest: int) -> pd.DataFrame:
     rows = []
     for (modality, name), own in frame.groupby(["modality", "batch"], sort=True):
         n = len(own)
-        warning = f"{n} images, fewer than {fewest}: its shift and scale are poorly known" if n < fewest else ""
+        few = f"{n} image{'' if n == 1 else 's'}, fewer than {fewest}: its shift and scale are poorly known"
+        warning = few if n < fewest else ""
         rows.append(
             {
                 "batch": name,
@@ -119,7 +121,9 @@ def _counts(frame: pd.DataFrame, fewest: int) -> pd.DataFrame:
                 "warning": warning,
             }
         )
-    if len({row["batch"] for row in rows}) == 1:
+    if {row["batch"] for row in rows} == {UNKNOWN}:
+        rows = [{**row, "warning": ""} for row in rows]
+    elif len({row["batch"] for row in rows}) == 1:
         rows = [{**row, "warning": "the only batch: there is nothing to harmonise"} for row in rows]
     return pd.DataFrame(rows, columns=["batch", "modality", "n_subjects", "n_images", "warning"])
 

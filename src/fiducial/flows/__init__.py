@@ -17,6 +17,7 @@ from fiducial.flows.check import Checked, check
 from fiducial.flows.compare import Compared, compare
 from fiducial.flows.deidentify import Deidentification, deidentify
 from fiducial.flows.demo import Demo, demo
+from fiducial.flows.describe import Described, describe
 from fiducial.flows.export import Export, ExportSettings, export
 from fiducial.flows.features import Features, features
 from fiducial.flows.ingest import Ingest, count_archive, ingest
@@ -35,6 +36,7 @@ __all__ = [
     "Deidentification",
     "DeidentifyOptions",
     "Demo",
+    "Described",
     "Export",
     "ExportSettings",
     "Features",
@@ -53,6 +55,7 @@ __all__ = [
     "count_archive",
     "deidentify",
     "demo",
+    "describe",
     "export",
     "features",
     "ingest",

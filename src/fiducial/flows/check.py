@@ -20,7 +20,9 @@ class Checked:
     """What a check found.
 
     ``splits`` counts subjects by part; ``leaks`` are the pairs that stand in two parts, each as a mapping;
-    ``description`` are the cohort's tables; ``sound`` is false where training would be refused.
+    ``description`` are the cohort's tables; ``outliers`` are images that stand out, worst first, with the reasons;
+    ``pairs`` are current images with their priors, ``visit_problems`` what does not fit in time. None of these makes a
+    cohort unsound; ``sound`` is false where training would be refused.
     """
 
     source: Path
@@ -33,6 +35,9 @@ class Checked:
     leaks: tuple[dict[str, Any], ...]
     on_leak: str
     description: dict[str, Any]
+    outliers: tuple[dict[str, Any], ...] = ()
+    pairs: tuple[dict[str, Any], ...] = ()
+    visit_problems: tuple[dict[str, Any], ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -49,7 +54,15 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
     Raises:
         InputRefused: a table is broken, or the study cannot be served by its cohort. Leaks are returned, not raised.
     """
-    from fiducial.cohort import cohort_digest, describe, find_leaks, load_cohort
+    from fiducial.cohort import (
+        cohort_digest,
+        describe,
+        find_leaks,
+        find_outliers,
+        load_cohort,
+        pair_visits,
+        visit_problems,
+    )
 
     source = Path(source)
     study = _study(source)
@@ -78,6 +91,9 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
         leaks=tuple(asdict(leak) for leak in leaks),
         on_leak=study.data.on_leak if study else "refuse",
         description=described(describe(cohort)),
+        outliers=tuple(asdict(one) for one in find_outliers(cohort)),
+        pairs=tuple(described({"pairs": pair_visits(cohort)})["pairs"]),
+        visit_problems=tuple(asdict(problem) for problem in visit_problems(cohort)),
     )
 
 

@@ -107,12 +107,12 @@ def energy(score: ArrayLike) -> Floats:
     return np.asarray(-np.logaddexp(0, logits).sum(axis=1))
 
 
-def robust_z(values: ArrayLike) -> Floats:
+def robust_z(values: ArrayLike, *, least_spread: float = 0.0) -> Floats:
     """How far each value lies from the median, in robust standard deviations [n], with its sign.
 
     (x - median) / (1.4826 MAD), MAD the median absolute deviation. Where more than half of the values are equal the
-    MAD is 0, and 1.2533 times the mean absolute deviation stands in for it; where all are equal every z is 0. NaN
-    stays NaN and counts nowhere.
+    MAD is 0, and 1.2533 times the mean absolute deviation stands in for it; where all are equal every z is 0. A spread
+    below ``least_spread`` is taken to be that. NaN stays NaN and counts nowhere.
 
     Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
     """
@@ -122,7 +122,7 @@ def robust_z(values: ArrayLike) -> Floats:
         return np.full(x.shape, math.nan)
     middle = float(np.median(known))
     apart = np.abs(known - middle)
-    spread = 1.4826 * float(np.median(apart)) or 1.2533 * float(apart.mean())
+    spread = max(1.4826 * float(np.median(apart)) or 1.2533 * float(apart.mean()), least_spread)
     return (x - middle) / spread if spread > 0 else np.where(np.isfinite(x), 0.0, math.nan)
 
 

@@ -187,5 +187,10 @@ def _predicted(
     spread = inner.std(axis=0)
     spread[spread <= 1e-12] = 1.0
     inner, outer = inner / spread, outer / spread
-    gram = inner.T @ inner + max(ridge * len(inner), 1e-9) * np.eye(x.shape[1])
+    penalty = max(ridge * len(inner), 1e-9)
+    if len(inner) < x.shape[1]:
+        # (X'X + p I)^-1 X' = X' (XX' + p I)^-1: the smaller system is quicker to solve.
+        dual = np.linalg.solve(inner @ inner.T + penalty * np.eye(len(inner)), target)
+        return np.asarray((outer @ inner.T) @ dual)
+    gram = inner.T @ inner + penalty * np.eye(x.shape[1])
     return np.asarray(outer @ np.linalg.solve(gram, inner.T @ target))
