@@ -30,6 +30,7 @@ __all__ = [
     "order_visits",
     "pair_visits",
     "probe_shortcuts",
+    "site_table",
     "split_cohort",
     "visit_problems",
 ]
