@@ -49,6 +49,14 @@ def test_noise_blur_and_contrast_of_a_phantom_are_those_that_were_put_in() -> No
     assert "snr_air" not in told
 
 
+@pytest.mark.parametrize("sigma", [5, 100, 400])
+def test_the_noisiest_image_has_a_noise_too(sigma: float) -> None:
+    assert measure_quality(image(body(sigma=sigma)))["noise"] == pytest.approx(sigma, rel=0.08)
+    assert measure_quality(image(body(sigma=sigma, tissue=40) + 1000, modality="MR"))["noise"] == pytest.approx(
+        sigma, rel=0.1
+    )
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_the_slice_axis_is_that_of_the_largest_spacing(order: tuple[int, int, int]) -> None:
     told = measure_quality(image(body(sigma=5)))

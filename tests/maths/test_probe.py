@@ -21,9 +21,10 @@ def test_folds_hold_whole_patients_and_do_not_depend_on_the_order() -> None:
     assert np.array_equal(folds_of(subject[order], 5), fold[order])
 
 
-def test_scores_are_a_ridge_regression_of_the_other_folds() -> None:
+@pytest.mark.parametrize("n_features", [4, 90])
+def test_scores_are_a_ridge_regression_of_the_other_folds(n_features: int) -> None:
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(60, 4)), (rng.random((60, 2)) < 0.5).astype(float)
+    x, y = rng.normal(size=(60, n_features)), (rng.random((60, 2)) < 0.5).astype(float)
     subject = np.array([f"p{k}" for k in range(60)])
     fold, scores = folds_of(subject, 5), cross_fitted_probe(x, y, subject=subject)
     train, test = fold != 2, fold == 2

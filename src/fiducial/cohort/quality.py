@@ -29,6 +29,8 @@ BLOCK_MM = 6.0
 """Side of a homogeneous region, as in Christianson et al., AJR 2015."""
 AIR_HU = -500.0
 N_LEVELS = 60_000
+SMOOTHED = 5
+"""Pixels: side of the mean that is compared with the threshold between body and air."""
 NOISE_ALONE = 0.5
 """A plane of whose variance more than this is white noise shows nothing else: anatomy leaves less than a tenth."""
 EMPTY_SLICES = 0.1
@@ -153,11 +155,14 @@ def _volume(array: NDArray[Any], axis: int, spacing_mm: Sequence[float], image: 
 
 def _tissue(planes: Sequence[Floats], threshold: float, spacing_mm: Sequence[float], modality: str) -> dict[str, float]:
     """Noise of tissue and of air, and what compares them."""
+    from scipy.ndimage import uniform_filter
+
     side = int(np.clip(round(BLOCK_MM / math.sqrt(spacing_mm[0] * spacing_mm[1])), 5, 12))
     noises, airs, ghosts = [], [], []
     signal, background = [], []
     for plane in planes:
-        there = plane > threshold
+        # Smoothed first, or a noisy image has no region that lies wholly inside.
+        there = uniform_filter(plane, SMOOTHED) > threshold
         noises.append(measures.region_noise(plane, there, side=side))
         airs.append(measures.region_noise(plane, ~there, side=side))
         signal.append(float(np.median(plane[there])) if there.any() else math.nan)

@@ -145,7 +145,7 @@ def _find(cohort: pd.DataFrame, progress: Progress) -> _Found:
 
     figures = feature_table(cohort)
     notes = [
-        f"Outliers among {name}: {n} images are fewer than the {FEWEST} that say what is usual"
+        f"Outliers among {name}: it takes {FEWEST} images to say what is usual; there {'is' if n == 1 else 'are'} {n}"
         for name, n in not_compared(cohort).items()
     ]
     if "noise" not in figures.frame.columns:

@@ -80,7 +80,7 @@ COHORT = Schema(
         Column("split", legal=_SPLIT),
         Column("sha256", meaning="of the voxels and the geometry, or of the file for masks"),
         Column("signature", meaning="16 x 16 thumbnail as 512 hexadecimal digits, for near duplicates"),
-        Column("fingerprint", meaning="JSON: size, spacing_mm, intensity percentiles; of a mask volume_ml"),
+        Column("fingerprint", meaning="JSON: size, spacing_mm, intensity percentiles, quality; of a mask volume_ml"),
     ),
     open=True,
     unique=("image",),
