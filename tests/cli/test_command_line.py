@@ -15,8 +15,8 @@ from fiducial.cli.main import run
 from fiducial.errors import CaseFailed
 from fiducial.phantom.vendor import vendor_table
 
-COMMANDS = ("demo", "ingest", "check", "train", "predict", "audit", "report", "run")
-COMMANDS += ("deidentify", "export", "compare", "keys", "sign", "verify")
+COMMANDS = ("demo", "ingest", "check", "describe", "train", "predict", "audit", "report", "run")
+COMMANDS += ("deidentify", "export", "features", "compare", "keys", "sign", "verify")
 ACCEPTANCE = """
 [study]
 name = "acceptance"
