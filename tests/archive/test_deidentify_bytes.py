@@ -319,6 +319,39 @@ def test_numbers_that_are_words_go(tmp_path: Path) -> None:
     assert pydicom.dcmread(tmp_path / "out.dcm").Rows == 4
 
 
+def test_a_colour_profile_stays_where_it_is_one(tmp_path: Path) -> None:
+    """ICC.1: bytes 0 to 3 are the size, 36 to 39 say ``acsp``. A profile that names the patient is found."""
+    for description, kept in ((b"calibrated", True), (FAMILY.encode(), False)):
+        ds = plain()
+        profile = (128 + len(description)).to_bytes(4, "big") + bytes(32) + b"acsp" + bytes(88) + description
+        ds.add_new(0x00282000, "OB", profile + b"\0" * (len(profile) % 2))
+        source = save(ds, tmp_path / "in.dcm")
+        if kept:
+            deidentify_file(job(source, tmp_path / "out.dcm"))
+            assert pydicom.dcmread(tmp_path / "out.dcm").ICCProfile == ds.ICCProfile
+        else:
+            with pytest.raises(NeedsReviewError, match="identifier-left"):
+                deidentify_file(job(source, tmp_path / "out.dcm"))
+
+
+def test_what_must_have_a_value_keeps_a_dummy(tmp_path: Path) -> None:
+    """A label without an allowed word, and a sequence that must hold an item (found by a validator of objects)."""
+    ds = plain()
+    ds.StructureSetLabel, ds.StructureSetName = "Miller", "Miller"
+    ds.ReferencedPerformedProcedureStepSequence = [
+        item(ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.3", ReferencedSOPInstanceUID=UID + ".6", StudyID=ID)
+    ]
+    ds.AssigningFacilitySequence = [item(UniversalEntityID=PLACE, UniversalEntityIDType="DNS")]
+    deidentify_file(job(save(ds, tmp_path / "in.dcm"), tmp_path / "out.dcm", Options(clean_descriptors=True)))
+    new = pydicom.dcmread(tmp_path / "out.dcm")
+    assert (new.StructureSetLabel, "StructureSetName" in new) == ("REMOVED", False)
+    (step,) = new.ReferencedPerformedProcedureStepSequence
+    assert step.ReferencedSOPClassUID == "1.2.840.10008.3.1.2.3.3"
+    assert step.ReferencedSOPInstanceUID == Pseudonyms(KEY).uid(UID + ".6")
+    assert step.StudyID == "REMOVED"
+    assert new.AssigningFacilitySequence[0].UniversalEntityID == "REMOVED"
+
+
 def encapsulated(extra: bytes = b"") -> Dataset:
     """A compressed slice; ``extra`` stands in its code stream."""
     ds = plain(64, 64)

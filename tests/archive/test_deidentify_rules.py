@@ -73,7 +73,8 @@ def action(keyword: str, rules: Rules = DEFAULT) -> Action:
         ("DetectorDescription", Action.REMOVE),
         ("MultiFrameSourceSOPInstanceUID", Action.UID),
         ("LUTData", Action.SEARCH),
-        ("ICCProfile", Action.REMOVE),
+        ("ICCProfile", Action.SEARCH),
+        ("DetectorCalibrationData", Action.REMOVE),
     ],
 )
 def test_what_the_basic_profile_with_moved_dates_does(keyword: str, expected: Action) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
 DEEPEST = 32
+COUNTS = ("US", "SS", "UL", "SL")
+ICC_PROFILE = 0x00282000
 CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 NUMBERS = re.compile(rb"[0-9eE+\-. \\\0]*")
 # Removed or replaced values of these attributes are looked for in everything that is kept.
@@ -162,9 +164,7 @@ def _items(dataset: Dataset, tag: BaseTag, about: Subject, depth: int) -> None:
 
 
 def _dummy(dataset: Dataset, tag: BaseTag, vr: str, about: Subject) -> None:
-    """A value that says nothing; of a sequence, its first item with nothing but such values."""
-    from pydicom.dataset import Dataset as NewDataset
-
+    """A value that says nothing; of a sequence that has items, one with nothing but such values and mapped UIDs."""
     if keyword_of(tag) == "TrackingID":
         put(dataset, tag, vr, [about.names.of("tracking", "\\".join(texts_of(dataset, tag)))])
         return
@@ -175,12 +175,25 @@ def _dummy(dataset: Dataset, tag: BaseTag, vr: str, about: Subject) -> None:
         else:
             dataset.add_new(tag, vr, value)
         return
-    first = next(iter(dataset[tag].value or ()), None)
-    item = NewDataset()
-    for inner in first or ():
-        if inner.VR != "SQ" and inner.tag.group % 2 == 0:
-            item.add_new(inner.tag, inner.VR, about.names.uid(about.subject) if inner.VR == "UI" else dummy(inner.VR))
-    dataset.add_new(tag, vr, [item])
+    items = list(dataset[tag].value or ())[:1]
+    dataset.add_new(tag, vr, [_dummy_item(item, about) for item in items])
+
+
+def _dummy_item(item: Dataset, about: Subject) -> Dataset:
+    """An item of a sequence with dummies only; counts and classes stay, other UIDs are mapped."""
+    from pydicom.dataset import Dataset as NewDataset
+
+    made = NewDataset()
+    for inner in item:
+        if inner.VR == "SQ" or inner.tag.group % 2:
+            continue
+        if inner.VR in COUNTS or (inner.VR == "UI" and about.rules.of(inner.tag, "UI") is Action.SEARCH):
+            made.add(inner)
+        elif inner.VR != "UI":
+            made.add_new(inner.tag, inner.VR, dummy(inner.VR))
+        else:
+            put(made, inner.tag, "UI", changed(item, inner.tag, about.uid))
+    return made
 
 
 def _replace(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Subject) -> None:
@@ -197,6 +210,9 @@ def _replace(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Sub
         new = changed(dataset, tag, age)
     elif action is Action.CLEAN:
         new = changed(dataset, tag, cleaned)
+        if not new:
+            _apply(dataset, tag, vr, about.rules.without_option(tag, vr), about, 0)
+            return
         about.kept.append((dataset, tag, vr))
     else:
         new = changed(dataset, tag, lambda text: moved(vr, text, about.days))
@@ -206,12 +222,14 @@ def _replace(dataset: Dataset, tag: BaseTag, vr: str, action: Action, about: Sub
 
 def _is_well_formed(dataset: Dataset, tag: BaseTag, vr: str) -> bool:
     """Whether numbers in text are numbers, and text holds no byte that no text holds: else its length or VR lies."""
-    if vr not in WORDS and vr not in ("DS", "IS"):
+    if vr not in WORDS and vr not in ("DS", "IS") and tag != ICC_PROFILE:
         return True
     raw = dataset.get_item(tag)
     value = None if raw is None else raw.value
     if not isinstance(value, bytes):
         value = "\\".join(texts_of(dataset, tag)).encode("utf-8", "replace")
+    if tag == ICC_PROFILE:
+        return value[36:40] == b"acsp" and int.from_bytes(value[:4], "big") in (len(value), len(value) - 1)
     if vr in WORDS:
         return CONTROLS.search(value.rstrip(b"\0 ")) is None
     return NUMBERS.fullmatch(value) is not None

@@ -109,6 +109,8 @@ ALSO_REMOVED = {
     "WorklistLabel",
 }
 ALSO_DEVICES = {"DeviceID", "GridID", "RadiationMachineName", "SubstanceAdministrationDeviceID"}
+# Free text of which something must stand where it stands.
+ALSO_DUMMIES = {"LocalNamespaceEntityID", "TrackingID", "UniversalEntityID"}
 # Binary and free-text attributes that hold no words of a person: lookup tables, offsets, curves of a waveform, codes.
 KNOWN_SAFE = {
     "AlphaPaletteColorLookupTableData",
@@ -119,6 +121,7 @@ KNOWN_SAFE = {
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
     "GreenPaletteColorLookupTableData",
+    "ICCProfile",
     "LUTData",
     "LUTDescriptor",
     "LongCodeValue",
@@ -178,6 +181,10 @@ class Rules:
             answer = self._known[tag, vr] = self._answer(int(tag), vr)
         return answer
 
+    def without_option(self, tag: int, vr: str) -> Action:
+        """What the basic profile does to a listed attribute."""
+        return _basic(self._table[tag].basic, vr)
+
     def _answer(self, tag: int, vr: str) -> Action:
         group = tag >> 16
         # Private, commands, file meta, directories; curves and overlays; what follows the pixels; security screening.
@@ -209,8 +216,8 @@ class Rules:
         if not keyword or keyword in ALSO_REMOVED or device or (vr in SHORT_TEXT and vr_of(tag) not in TEXT):
             return Action.REMOVE
         if vr in FREE_TEXT or vr in BINARY:
-            tracking = Action.DUMMY if keyword == "TrackingID" else Action.REMOVE
-            return Action.SEARCH if keyword in KNOWN_SAFE and vr != "UN" else tracking
+            unsafe = Action.DUMMY if keyword in ALSO_DUMMIES else Action.REMOVE
+            return Action.SEARCH if keyword in KNOWN_SAFE and vr != "UN" else unsafe
         if vr in DATES and self.options.dates == "removed":
             return Action.EMPTY
         if vr == "UI" and re.search("ClassUID|TransferSyntaxUID", keyword):
@@ -222,16 +229,14 @@ class Rules:
 def _basic(basic: str, vr: str) -> Action:
     """One of the actions that the basic profile allows: the one that keeps an object valid wherever it stands.
 
-    A sequence is emptied rather than filled with a dummy item, except where it must have one, and its references are
-    kept with their UIDs mapped where the table offers that.
+    References are kept with their UIDs mapped where the table offers that.
     """
     choices = basic.split("/")
     if vr == "UI" and "D" in choices:
         return Action.UID
     if "U*" in choices:
         return Action.ITEMS if vr == "SQ" else Action.REMOVE
-    order = ("U", "Z", "D", "X") if vr == "SQ" else ("U", "D", "Z", "X")
-    first = next(letter for letter in order if letter in choices)
+    first = next(letter for letter in "UDZX" if letter in choices)
     return {"U": Action.UID, "Z": Action.EMPTY, "D": Action.DUMMY, "X": Action.REMOVE}[first]
 
 
