@@ -349,6 +349,18 @@ def test_jpeg_content_is_that_of_pillow() -> None:
     assert made.columns["frame_time_ms"] == pytest.approx(33.333)
 
 
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_jpeg_of_12_bits(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same bone scan as JPEG 2000: lossy both, so that counts differ by some."""
+    other = pydicom.dcmread(library("JPEG2000.dcm")).pixel_array.astype(float)
+    array = decoded(library(name)).image.array[0, :, :, 0].T.astype(float)
+    assert array.shape == (1024, 256)
+    assert array.max() > 255
+    assert np.corrcoef(array.ravel(), other.ravel())[0, 1] > 0.95
+    assert np.abs(array - other).mean() < 5
+    assert capfd.readouterr().err == ""
+
+
 def test_palette_is_that_of_pydicom() -> None:
     path = library("examples_palette.dcm")
     dataset = pydicom.dcmread(path)
@@ -564,6 +576,16 @@ def test_copies_in_another_encoding_are_one_image(tmp_path: Path, dicom_picture:
     (row,) = made.report
     assert row.status == "repaired"
     assert row.reason == "same-pixels: 1 file(s) of the same pixels in another encoding left out"
+
+
+def test_a_damaged_copy_costs_nothing(tmp_path: Path, dicom_picture: Write) -> None:
+    path = dicom_picture(tmp_path / "in" / "a.dcm", np.tile(ASYMMETRIC, (8, 8)))
+    dataset = pydicom.dcmread(path)
+    dataset.compress("1.2.840.10008.1.2.5", generate_instance_uid=False)
+    dataset.PixelData = pydicom.encaps.encapsulate([b"no run-length code"])
+    dataset.save_as(tmp_path / "in" / "b.dcm")
+    made = ingest_dicom(tmp_path / "in", tmp_path / "out", key=KEY, workers=1)
+    assert [(row.status, row.reason.partition(":")[0]) for row in made.report] == [("repaired", "damaged-copies")]
 
 
 def test_a_broken_neighbour_takes_no_picture_along(tmp_path: Path, dicom_picture: Write) -> None:

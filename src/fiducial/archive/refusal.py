@@ -123,6 +123,7 @@ REFUSALS: dict[str, str] = {
 REPAIRS: dict[str, str] = {
     "exact-copies": "files or slices that repeat another are left out",
     "same-pixels": "pictures that repeat another in a different encoding are left out",
+    "damaged-copies": "files that should repeat a picture and cannot be read are left out",
     "split": "a series that holds several volumes gives an image for each",
     "single-slice": "one slice is as thick as its header says",
     "resampled": "a segmentation on another grid is sampled at the image's voxel centres",

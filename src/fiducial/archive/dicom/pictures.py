@@ -126,20 +126,33 @@ def decode_picture(series: SeriesFiles) -> Decoded:
     that larger is brighter. The values of interest (window, VOI LUT) are stated in columns and not applied. Colour is
     RGB, of 8 bits where the stored one is. Frames lie along z (`cine.Frames`); memory is the image and one frame.
 
-    Several files under one SOPInstanceUID are one image if they hold the same pixels, whatever their encoding.
+    Several files under one SOPInstanceUID are one image if those that can be read hold the same pixels, whatever their
+    encoding.
 
     Raises:
         UnreadableFile: a refusal by code.
     """
     distinct = _distinct(series.headers)
-    first, others = _decoded(replace(series, headers=distinct[:1])), distinct[1:]
-    for header in others:
-        if not _alike(first.image, _decoded(replace(series, headers=(header,))).image):
+    first: Decoded | None = None
+    n_same, broken = 0, list[UnreadableFile]()
+    for header in distinct:
+        try:
+            decoded = _decoded(replace(series, headers=(header,)))
+        except UnreadableFile as refusal:
+            broken.append(refusal)
+            continue
+        if first is not None and not _alike(first.image, decoded.image):
             raise refuse("conflicting-copies", f"one SOPInstanceUID in {len(distinct)} files of different content")
-    n_copies = len(series.headers) - len(distinct)
-    copies = [f"exact-copies: {n_copies} file(s) that repeat another byte for byte left out"] if n_copies else []
-    copies += [f"same-pixels: {len(others)} file(s) of the same pixels in another encoding left out"] if others else []
-    return replace(first, repairs=(*copies, *first.repairs))
+        n_same += first is not None
+        first = first or decoded
+    if first is None:
+        raise broken[0]
+    said = (
+        (len(series.headers) - len(distinct), "exact-copies: {} file(s) that repeat another byte for byte left out"),
+        (n_same, "same-pixels: {} file(s) of the same pixels in another encoding left out"),
+        (len(broken), "damaged-copies: {} file(s) under the same SOPInstanceUID that cannot be read left out"),
+    )
+    return replace(first, repairs=(*(text.format(n) for n, text in said if n), *first.repairs))
 
 
 def _decoded(series: SeriesFiles) -> Decoded:

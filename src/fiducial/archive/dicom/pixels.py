@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
+from fiducial.archive.dicom.extended import extended_frames, is_extended
 from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset, value_of
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -79,7 +80,8 @@ def layout_of(path: Path, dataset: Dataset) -> Layout:
     photometric = _photometric(dataset, n_samples)
     n_frames = max(1, _whole(dataset, "NumberOfFrames") or 1)
     require_extent(dataset)
-    require_decoder(syntax, bits_stored=stored)
+    extended = is_extended(syntax, stored) and n_samples == 1
+    require_decoder(syntax, bits_stored=8 if extended else stored)
     return Layout(
         path=path,
         transfer_syntax=syntax,
@@ -159,6 +161,9 @@ def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
     source = read_dataset(layout.path) if is_packed else layout.path
     if not isinstance(source, Path):
         require_decodable(source)
+        if is_extended(layout.transfer_syntax, layout.bits_stored) and layout.n_samples == 1:
+            yield from extended_frames(source)
+            return
     for frame in iter_pixels(source, **options):
         yield _shifted(frame, layout) if "correct_unused_bits" in options else frame
 
