@@ -231,6 +231,16 @@ def test_a_run_of_another_study(tiny, capsys):
     assert "another study or cohort" in refusal(["run", tiny.study, "--out", tiny.run, "--resume"], capsys)
 
 
+def test_a_run_that_has_predicted_nothing_is_told_what_comes_next(tiny, capsys):
+    record = json.loads((tiny.run / "run.json").read_text())
+    del record["files"]["predictions.parquet"]
+    (tiny.run / "run.json").write_text(json.dumps(record))
+    (tiny.run / "predictions.parquet").unlink()
+    message = refusal(["audit", tiny.run], capsys)
+    assert "this run has no predictions yet" in message
+    assert f"--out {tiny.run} --split calibration --split test" in message
+
+
 def test_a_part_that_does_not_exist(tiny, capsys):
     message = refusal(["predict", tiny.run, tiny.cohort, "--out", tiny.folder / "o", "--split", "holdout"], capsys)
     assert "train, validation, calibration, test" in message

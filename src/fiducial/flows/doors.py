@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.errors import RunMismatch
+from fiducial.errors import InputRefused, RunMismatch
 from fiducial.flows.attributes import cohort_attributes, groupable, joined, person_known, with_unmatched
 from fiducial.flows.leaks import leaks_of
 from fiducial.flows.pictures import Files, drawer
@@ -83,6 +83,7 @@ def from_run(run: Path, asked: Asked) -> Opened:
     from fiducial.records.tables import CASES, COHORT, PREDICTIONS, final_answers, read_table, table
     from fiducial.study import load_study
 
+    _require_predictions(run)
     record = verify(run, "study.toml", "cohort.parquet", "predictions.parquet")
     study = load_study(run / "study.toml")
     _require_same_study(run, record, study, asked.study)
@@ -213,6 +214,22 @@ def _cohort_folder(run: Path, record: dict[str, Any]) -> Path:
     """The cohort that the run was made from, where its openings are counted; the run itself if it is gone."""
     folder = (run / str(record.get("cohort_folder", "."))).resolve()
     return folder if folder.is_dir() else run
+
+
+def _require_predictions(run: Path) -> None:
+    """Refuse a run that was trained and has predicted nothing yet, with the command that comes next."""
+    from fiducial.records.runs import read_record
+
+    record = read_record(run)
+    if "predictions.parquet" not in record["files"]:
+        cohort = _cohort_folder(run, record)
+        raise InputRefused(
+            "this run has no predictions yet",
+            where=str(run),
+            legal="a run whose calibration and test parts were predicted into its own folder",
+            action=f"`fiducial predict {run} {cohort} --out {run} --split calibration --split test` first; "
+            "`fiducial run` does every step",
+        )
 
 
 def _require_same_study(run: Path, record: dict[str, Any], own: Study, stated: Study | None) -> None:
