@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -101,6 +102,27 @@ def test_every_lossless_transfer_syntax_gives_the_same_voxels(syntax: str) -> No
     assert expected.std() > 100
     again = decode(one_slice(library_file(f"MR_small_{syntax}.dcm"))).image.array
     np.testing.assert_array_equal(again, expected)
+
+
+def test_one_slice_in_many_encodings_is_one_slice(tmp_path: Path) -> None:
+    """Nine files of one SOP instance: three native alike, one cut short, five that only a decoder can compare."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in library_file("MR_small.dcm").parent.glob("MR_*.dcm"):
+        shutil.copy(path, source / path.name)
+    made = ingest_dicom(source, tmp_path / "cohort", key=b"k" * 32, workers=1)
+    (row,) = made.report
+    assert (row.status, row.n_files) == ("repaired", 9)
+    codes = {part.partition(":")[0]: part.split()[1] for part in row.reason.split("; ")}
+    assert codes == {"exact-copies": "2", "damaged-copies": "1", "same-pixels": "5", "single-slice": "one"}
+    dataset = pydicom.dcmread(source / "MR_small_RLE.dcm")
+    dataset.decompress(generate_instance_uid=False)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.compress(pydicom.uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    dataset.save_as(source / "MR_small_RLE.dcm")
+    made = ingest_dicom(source, tmp_path / "again", key=b"k" * 32, workers=1)
+    (row,) = made.report
+    assert row.reason == "conflicting-copies: one SOPInstanceUID in two files of different voxels"
 
 
 def test_truncated_real_file() -> None:

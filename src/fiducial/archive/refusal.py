@@ -122,8 +122,8 @@ REFUSALS: dict[str, str] = {
 # code: what was mended. A repaired series is an image like any other; its row says what was done to get it.
 REPAIRS: dict[str, str] = {
     "exact-copies": "files or slices that repeat another are left out",
-    "same-pixels": "pictures that repeat another in a different encoding are left out",
-    "damaged-copies": "files that should repeat a picture and cannot be read are left out",
+    "same-pixels": "files that repeat another in a different encoding are left out",
+    "damaged-copies": "files that should repeat another, but end early or cannot be read, are left out",
     "split": "a series that holds several volumes gives an image for each",
     "single-slice": "one slice is as thick as its header says",
     "resampled": "a segmentation on another grid is sampled at the image's voxel centres",

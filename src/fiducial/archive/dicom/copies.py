@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.planes import frame_bytes, is_cut
 from fiducial.archive.refusal import refuse
 
 CHUNK = 2**20
 
 
-def without_copies(headers: tuple[FileHeader, ...]) -> tuple[tuple[FileHeader, ...], dict[str, list[Path]]]:
-    """Headers of distinct SOP instances, and the files that repeat one, by its SOPInstanceUID.
+@dataclass(frozen=True)
+class Distinct:
+    """Headers of distinct SOP instances, and by SOPInstanceUID the files that repeat one, or are one cut short.
+
+    Files of one instance in two encodings both stay: only a decoder can tell whether they hold the same.
+    """
+
+    headers: tuple[FileHeader, ...]
+    copies: dict[str, list[Path]]
+    cut: dict[str, list[Path]]
+
+    def left_out(self, uids: Iterable[str]) -> tuple[list[Path], list[Path]]:
+        """The copies and the cut files of some instances."""
+        known = list(dict.fromkeys(uids))
+        return ([p for uid in known for p in self.copies.get(uid, ())], [p for u in known for p in self.cut.get(u, ())])
+
+
+def distinct(headers: tuple[FileHeader, ...]) -> Distinct:
+    """Set aside files that repeat another, and files that end early where the same instance is there whole.
 
     A file repeats another if both are equal byte for byte, or if their headers agree in everything that the archive
     reads and so do their stored pixels (one was sent by another node, which wrote its name into it).
@@ -22,37 +41,53 @@ def without_copies(headers: tuple[FileHeader, ...]) -> tuple[tuple[FileHeader, .
     Raises:
         UnreadableFile: ``conflicting-copies``.
     """
+    whole = {h.text("SOPInstanceUID") for h in headers if not is_cut(h)} - {""}
     kept: list[FileHeader] = []
     firsts: dict[str, FileHeader] = {}
     copies: dict[str, list[Path]] = defaultdict(list)
+    cut: dict[str, list[Path]] = defaultdict(list)
     for header in headers:
         uid = header.text("SOPInstanceUID")
+        if uid in whole and is_cut(header):
+            if header.path not in cut[uid]:
+                cut[uid].append(header.path)
+            continue
         first = firsts.setdefault(uid, header) if uid else header
         if first is header or first.path == header.path:
             kept.append(header)
         elif header.path not in copies[uid]:
-            if not _alike(first, header):
+            alike = _alike(first, header)
+            if alike is None:
+                kept.append(header)
+            elif alike:
+                copies[uid].append(header.path)
+            else:
                 raise refuse("conflicting-copies", "one SOPInstanceUID in two files of different content")
-            copies[uid].append(header.path)
-    return tuple(kept), {uid: paths for uid, paths in copies.items() if paths}
+    return Distinct(tuple(kept), copies, cut)
 
 
-def _alike(first: FileHeader, second: FileHeader) -> bool:
+def _alike(first: FileHeader, second: FileHeader) -> bool | None:
+    """Whether two files hold the same; None where only a decoder can tell."""
     if first.n_bytes == second.n_bytes and _digest(first.path) == _digest(second.path):
         return True
-    bare = replace(first, path=Path(), n_bytes=0, frame=None) == replace(second, path=Path(), n_bytes=0, frame=None)
-    places = (first.pixel_offset, first.pixel_bytes), (second.pixel_offset, second.pixel_bytes)
-    if not bare or first.frame is not None or min(*places[0], *places[1]) < 0:
+    if _bare(first) != _bare(second) or first.frame is not None:
         return False
-    return _digest(first.path, *places[0]) == _digest(second.path, *places[1])
+    if first.pixel_offset < 0 or second.pixel_offset < 0:
+        return None
+    return same_pixels(first, second)
+
+
+def _bare(header: FileHeader) -> FileHeader:
+    texts = {keyword: text for keyword, text in header.texts.items() if keyword != "LossyImageCompression"}
+    return replace(header, path=Path(), n_bytes=0, frame=None, transfer_syntax="", texts=texts)
 
 
 def same_pixels(first: FileHeader, second: FileHeader) -> bool:
     """Whether two slices store the same native pixels; False where that cannot be told without decoding."""
-    places = (first.pixel_offset, first.pixel_bytes), (second.pixel_offset, second.pixel_bytes)
-    if min(*places[0], *places[1]) < 0 or places[0][1] != places[1][1]:
+    sizes = [frame_bytes(one) for one in (first, second)]
+    if min(first.pixel_offset, second.pixel_offset) < 0 or sizes[0] != sizes[1]:
         return False
-    return _digest(first.path, *places[0]) == _digest(second.path, *places[1])
+    return _digest(first.path, first.pixel_offset, sizes[0]) == _digest(second.path, second.pixel_offset, sizes[1])
 
 
 def _digest(path: Path, offset: int = 0, n_bytes: int | None = None) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fiducial.archive.dicom.copies import without_copies
+from fiducial.archive.dicom.copies import Distinct, distinct
 from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.kinds import ALONE, DICOMDIR, IMAGES, MODALITIES, OBJECTS, picture_modality, refusal_code
 from fiducial.archive.dicom.medium import files_of, is_medium, missing_files
@@ -164,13 +164,14 @@ def _series(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
     sop_class = ordered[0].text("SOPClassUID")
     modality = MODALITIES.get(sop_class) or ordered[0].text("Modality")
     make = partial(SeriesFiles, uid, modality, kind=IMAGES[sop_class])
-    refusal = _series_refusal(ordered)
-    if refusal is not None:
-        return [make(ordered, refusal)]
     try:
-        kept, copies = without_copies(ordered)
+        found = distinct(ordered)
     except UnreadableFile as conflict:
         return [make(ordered, conflict)]
+    kept = found.headers
+    refusal = _series_refusal(kept)
+    if refusal is not None:
+        return [make(ordered, refusal)]
     localizers = tuple(h for h in kept if "LOCALIZER" in h.words("ImageType"))
     others = tuple(h for h in kept if "LOCALIZER" not in h.words("ImageType"))
     parts = split(others) if others else []
@@ -179,7 +180,7 @@ def _series(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
     if is_localizer(parts):
         return [make(ordered, refuse("localizer", f"{len(kept)} slices in three orthogonal planes"))]
     parts += [Part(localizers, "localizer" if parts else "", ("ImageType",))] if localizers else []
-    return [_part(make, part, parts, copies) for part in parts]
+    return [_part(make, part, parts, found) for part in parts]
 
 
 def _series_refusal(headers: tuple[FileHeader, ...]) -> UnreadableFile | None:
@@ -197,22 +198,25 @@ def _series_refusal(headers: tuple[FileHeader, ...]) -> UnreadableFile | None:
     return parts_missing(headers)
 
 
-def _part(
-    make: Callable[..., SeriesFiles], part: Part, parts: list[Part], copies: dict[str, list[Path]]
-) -> SeriesFiles:
+def _part(make: Callable[..., SeriesFiles], part: Part, parts: list[Part], found: Distinct) -> SeriesFiles:
     """One part of a series: why it is refused, or what was mended to get it."""
-    own = [
-        path for uid in dict.fromkeys(h.text("SOPInstanceUID") for h in part.headers) for path in copies.pop(uid, [])
-    ]
+    copies, cut = found.left_out(h.text("SOPInstanceUID") for h in part.headers)
     repairs = []
     if len(parts) > 1:
         by = dict.fromkeys(keyword for one in parts for keyword in one.by)
         repairs.append(f"split: one of {len(parts)} images of its series, by {', '.join(by)}")
-    if own:
-        repairs.append(f"exact-copies: {len(own)} file(s) that repeat another left out")
-    columns = {} if part.temporal_position is None else {"temporal_position": part.temporal_position}
-    refusal = _part_refusal(part, parts)
-    return make(part.headers, refusal, part=part.label, repairs=tuple(repairs), left_out=tuple(own), columns=columns)
+    if copies:
+        repairs.append(f"exact-copies: {len(copies)} file(s) that repeat another left out")
+    if cut:
+        repairs.append(f"damaged-copies: {len(cut)} file(s) that end early left out, as they are there whole")
+    return make(
+        part.headers,
+        _part_refusal(part, parts),
+        part=part.label,
+        repairs=tuple(repairs),
+        left_out=(*copies, *cut),
+        columns={} if part.temporal_position is None else {"temporal_position": part.temporal_position},
+    )
 
 
 def _part_refusal(part: Part, parts: list[Part]) -> UnreadableFile | None:

@@ -73,7 +73,7 @@ def is_cut(header: FileHeader) -> bool:
         return True
     if header.transfer_syntax not in NATIVE or header.transfer_syntax == DEFLATED:
         return False
-    needed = _n_bytes(header)
+    needed = frame_bytes(header)
     if header.pixel_offset >= 0:
         return header.pixel_bytes < needed
     return header.n_bytes < ((header.frame or 0) + 1) * needed
@@ -101,7 +101,8 @@ def _shape(header: FileHeader) -> tuple[int, int]:
     return int(header.number("Rows") or 0), int(header.number("Columns") or 0)
 
 
-def _n_bytes(header: FileHeader) -> int:
+def frame_bytes(header: FileHeader) -> int:
+    """The bytes of one slice, stored natively."""
     rows, columns = _shape(header)
     return rows * columns * int(header.number("BitsAllocated") or 0) // 8
 
@@ -111,7 +112,7 @@ def _is_direct(header: FileHeader) -> bool:
 
 
 def _direct(header: FileHeader) -> NDArray[Any]:
-    needed = _n_bytes(header)
+    needed = frame_bytes(header)
     if header.pixel_bytes < needed:
         raise refuse("truncated", f"{header.pixel_bytes:,} of {needed:,} bytes of pixel data")
     kind = "i" if header.number("PixelRepresentation") == 1 else "u"
@@ -142,7 +143,7 @@ def _decoded(headers: Sequence[FileHeader]) -> Iterator[NDArray[Any]]:
 
 
 def _undecodable(header: FileHeader, dataset: Dataset, error: Exception) -> UnreadableFile:
-    needed = ((header.frame or 0) + 1) * _n_bytes(header)
+    needed = ((header.frame or 0) + 1) * frame_bytes(header)
     if header.transfer_syntax in NATIVE and len(dataset.PixelData) < needed:
         return refuse("truncated", f"{len(dataset.PixelData):,} of {needed:,} bytes of pixel data")
     return refuse("corrupt-pixels", type(error).__name__)

@@ -12,6 +12,7 @@ from fiducial.archive.dicom.copies import same_pixels
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
 from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.planes import planes, require_decoders
 from fiducial.archive.dicom.split import (
     DIRECTION_TOLERANCE,
     PLACE_TOLERANCE_MM,
@@ -127,29 +128,51 @@ def _require_tags(series: SeriesFiles) -> None:
 
 
 def _ordered(headers: tuple[FileHeader, ...], normal: NDArray[np.float64]) -> tuple[list[FileHeader], tuple[str, ...]]:
-    """Headers along the normal; a slice that is stored twice at one place, under two UIDs, is kept once."""
+    """Headers along the normal; a slice that is stored twice at one place is kept once.
+
+    Raises:
+        UnreadableFile: ``conflicting-copies``.
+    """
     along = np.array([h.vector("ImagePositionPatient") for h in headers]) @ normal
     kept: list[FileHeader] = []
     last = -np.inf
-    n_copies = 0
+    n_copies = n_encodings = 0
     for i in np.argsort(along, kind="stable"):
         header = headers[i]
-        if kept and along[i] - last <= SAME_PLACE_MM and _same_slice(kept[-1], header):
-            n_copies += 1
-            continue
+        if kept and along[i] - last <= SAME_PLACE_MM:
+            if _same_instance(kept[-1], header):
+                n_encodings += 1
+                continue
+            if _same_slice(kept[-1], header):
+                n_copies += 1
+                continue
         kept.append(header)
         last = along[i]
-    repairs = (f"exact-copies: {n_copies} slice(s) with the voxels and the place of another left out",)
-    return kept, repairs if n_copies else ()
+    repairs = []
+    if n_copies:
+        repairs.append(f"exact-copies: {n_copies} slice(s) with the voxels and the place of another left out")
+    if n_encodings:
+        repairs.append(f"same-pixels: {n_encodings} file(s) of the same pixels in another encoding left out")
+    return kept, tuple(repairs)
+
+
+def _same_instance(first: FileHeader, second: FileHeader) -> bool:
+    """Whether two files are one SOP instance in two encodings, which their decoded voxels must confirm."""
+    uid = first.text("SOPInstanceUID")
+    if not uid or uid != second.text("SOPInstanceUID") or first.path == second.path:
+        return False
+    require_decoders((first, second))
+    one, other = (plane for _, plane, _ in planes((first, second)))
+    if not np.array_equal(one, other):
+        raise refuse("conflicting-copies", "one SOPInstanceUID in two files of different voxels")
+    return True
 
 
 def _same_slice(first: FileHeader, second: FileHeader) -> bool:
+    """Whether two instances store the same voxels for the same place."""
     same = all(first.number(keyword) == second.number(keyword) for keyword in SAME_VALUES)
-    return (
-        same
-        and first.vector("ImagePositionPatient") == second.vector("ImagePositionPatient")
-        and same_pixels(first, second)
-    )
+    position = first.vector("ImagePositionPatient") == second.vector("ImagePositionPatient")
+    return same and position and same_pixels(first, second)
 
 
 def _lone_step(header: FileHeader, normal: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
