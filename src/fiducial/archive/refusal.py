@@ -45,7 +45,7 @@ REFUSALS: dict[str, str] = {
     "localizer": "nothing: a localizer is no volume",
     "mixed-patients": "have the archive give each patient's series its own UID",
     "mixed-orientation": "give slices that are parallel",
-    "mosaic": "export the original slices instead of mosaics",
+    "mosaic": "export with the scanner's private header, or the original slices instead of mosaics",
     "too-many-frames": "export the series in several files",
     "mixed-objects": "split the series by SOP class",
     "bad-orientation": "export again: row and column directions are not perpendicular unit vectors",

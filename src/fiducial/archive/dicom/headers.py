@@ -66,7 +66,8 @@ KIND_OF = {
 class FileHeader:
     """A file's header without pixels: what is present and readable, as texts, lists, numbers and vectors.
 
-    ``frame`` counts from 0 where this is one frame of a multi-frame file. Vendors' private elements stand under the
+    ``frame`` counts from 0 where this is one frame of a multi-frame file; ``tile`` is the first row and column of one
+    slice in a mosaic. Vendors' private elements stand under the
     keywords of `PRIVATE`. ``pixel_offset`` is the place of native pixels in the file, -1 where that is not known.
     """
 
@@ -81,6 +82,7 @@ class FileHeader:
     has_modality_lut: bool = False
     has_pixels: bool = True
     frame: int | None = None
+    tile: tuple[int, int] | None = None
     pixel_offset: int = field(default=-1, compare=False)
     pixel_bytes: int = field(default=-1, compare=False)
 
@@ -255,7 +257,7 @@ def _walked_values(
     return texts, lists, numbers, vectors
 
 
-def _place(walked: Walked) -> dict[str, int]:
+def _place(walked: Walked) -> dict[str, Any]:
     native = walked.pixel_tag == PIXEL_DATA and walked.pixel_bytes >= 0
     return {"pixel_offset": walked.pixel_offset, "pixel_bytes": walked.pixel_bytes} if native else {}
 

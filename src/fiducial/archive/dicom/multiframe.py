@@ -18,6 +18,7 @@ from fiducial.archive.dicom.headers import (
     walk_header,
 )
 from fiducial.archive.dicom.kinds import IMAGES
+from fiducial.archive.dicom.mosaic import is_mosaic, tiles
 from fiducial.archive.dicom.wanted import LISTS, NUMBERS, TEXTS, VECTORS
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -102,7 +103,10 @@ def read_headers(path: Path) -> list[FileHeader]:
         UnreadableFile: as `headers.read_header`; ``missing-tags`` or ``too-many-frames``.
     """
     header = read_header(path)
-    if IMAGES.get(header.text("SOPClassUID")) != "frames":
+    kind = IMAGES.get(header.text("SOPClassUID"))
+    if kind == "slices" and is_mosaic(header):
+        return tiles(header, parse_header(path)[1])
+    if kind != "frames":
         return [header]
     parsed, dataset = parse_header(path)
     return frame_headers(walk_header(path) or parsed, dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +88,30 @@ def planes(headers: Sequence[FileHeader]) -> Iterator[tuple[int, NDArray[Any], b
     by_file = sorted(range(len(headers)), key=lambda k: (str(headers[k].path), headers[k].frame or 0))
     for _, group in groupby(by_file, key=lambda k: headers[k].path):
         own = list(group)
-        if _is_direct(headers[own[0]]):
-            decoded: Iterator[NDArray[Any]] = (_direct(headers[k]) for k in own)
+        if headers[own[0]].tile is not None:
+            decoded: Iterator[NDArray[Any]] = _tiles([headers[k] for k in own])
+        elif _is_direct(headers[own[0]]):
+            decoded = (_direct(headers[k]) for k in own)
         else:
             decoded = _decoded([headers[k] for k in own])
         for k, plane in zip(own, decoded, strict=True):
             if plane.shape != _shape(headers[k]):
                 raise refuse("corrupt-pixels", f"decoded to shape {plane.shape}")
             yield k, *_used_bits(plane.astype(plane.dtype.newbyteorder("="), copy=False), headers[k])
+
+
+def _tiles(headers: Sequence[FileHeader]) -> Iterator[NDArray[Any]]:
+    """Slices of a mosaic, whose picture is decoded once."""
+    first = headers[0]
+    size = {name: first.numbers[f"Picture{name}"] for name in ("Rows", "Columns")}
+    whole = replace(first, tile=None, numbers=first.numbers | size)
+    picture = _direct(whole) if _is_direct(whole) else next(_decoded([whole]))
+    if picture.shape != _shape(whole):
+        raise refuse("corrupt-pixels", f"decoded to shape {picture.shape}")
+    for header in headers:
+        row, column = header.tile or (0, 0)
+        rows, columns = _shape(header)
+        yield picture[row : row + rows, column : column + columns]
 
 
 def _shape(header: FileHeader) -> tuple[int, int]:
@@ -104,6 +121,8 @@ def _shape(header: FileHeader) -> tuple[int, int]:
 def frame_bytes(header: FileHeader) -> int:
     """The bytes of one slice, stored natively."""
     rows, columns = _shape(header)
+    if header.tile is not None:
+        rows, columns = int(header.numbers["PictureRows"]), int(header.numbers["PictureColumns"])
     return rows * columns * int(header.number("BitsAllocated") or 0) // 8
 
 

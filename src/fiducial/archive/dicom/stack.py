@@ -12,6 +12,7 @@ from fiducial.archive.dicom.copies import same_pixels
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
 from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.mosaic import is_mosaic
 from fiducial.archive.dicom.planes import planes, require_decoders
 from fiducial.archive.dicom.split import (
     DIRECTION_TOLERANCE,
@@ -112,8 +113,8 @@ def _pixel_spacing(header: FileHeader) -> tuple[float, ...]:
 def _require_tags(series: SeriesFiles) -> None:
     """Every slice says who, where and how its pixels are stored."""
     n_files = len(series.headers)
-    if any("MOSAIC" in header.words("ImageType") for header in series.headers):
-        raise refuse("mosaic", f"{n_files} pictures, each of which holds a volume's slices as tiles")
+    if any(is_mosaic(header) and header.tile is None for header in series.headers):
+        raise refuse("mosaic", "pictures of tiles that do not say where the tiles lie")
     absent: Counter[str] = Counter()
     for header in series.headers:
         absent.update(k for k in REQUIRED_NUMBERS if header.number(k) is None)
