@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.features.radiomics.filters import filtered
 from fiducial.features.radiomics.interpolate import interpolated, interpolated_shape
 from fiducial.features.radiomics.settings import Settings
 
@@ -72,9 +73,10 @@ def prepare(
     inside = mask != 0
     if not inside.any():
         raise InputRefused("empty-mask: no voxel belongs to the region")
-    if not np.isfinite(image[inside]).all():
-        raise VoxelError("not-finite: NaN or infinite intensities in the region", legal="finite intensities")
-    image, inside, spacing = _resampled(image, inside, spacing_mm, settings)
+    needed, where = (image[inside], "region") if settings.filter is None else (image, "image that is filtered")
+    if not np.isfinite(needed).all():
+        raise VoxelError(f"not-finite: NaN or infinite intensities in the {where}", legal="finite intensities")
+    image, response, inside, spacing = _resampled(image, inside, spacing_mm, settings)
     if not inside.any():
         raise InputRefused("empty-after-interpolation: the region is smaller than the new voxels")
     low, high = settings.resegment
@@ -89,24 +91,34 @@ def prepare(
         kept &= np.abs(image - values.mean()) <= reach
     if not kept.any():
         raise InputRefused("empty-after-resegmentation: no intensity of the region lies in the range")
-    return Region(image, inside, inside, kept, spacing, low, high)
+    if settings.filter is not None:
+        low = high = None  # bounds of intensities say nothing about responses
+    return Region(response, inside, inside, kept, spacing, low, high)
 
 
 def _resampled(
     image: NDArray[Any], inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float], settings: Settings
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
-    """Image and mask on the wanted grid, cut to the region's box and the margin."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
+    """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box."""
+    new_mm, box, shape = spacing_mm, _box(inside, spacing_mm), inside.shape
+    if settings.spacing_mm is not None:
+        x, y, z = (new if new > 0 else old for new, old in zip(settings.spacing_mm, spacing_mm, strict=True))
+        new_mm = (x, y, z)
+        box = _new_box(box, inside.shape, spacing_mm, new_mm)
+        shape = interpolated_shape(inside.shape, spacing_mm, new_mm)
+    # A filter sees the whole image, features what lies around the region.
+    seen = box if settings.filter is None else tuple(slice(0, n) for n in shape)
     if settings.spacing_mm is None:
-        box = _box(inside, spacing_mm)
-        return image[box].astype(np.float64), inside[box], spacing_mm
-    x, y, z = (new if new > 0 else old for new, old in zip(settings.spacing_mm, spacing_mm, strict=True))
-    new_mm = (x, y, z)
-    box = _new_box(_box(inside, spacing_mm, margin_mm=PEAK_MM), inside.shape, spacing_mm, new_mm)
-    shown = interpolated(image, spacing_mm, new_mm, method=settings.image_interpolation, box=box)
-    covered = interpolated(inside, spacing_mm, new_mm, method=settings.mask_interpolation, box=box)
-    # Halves that arithmetic leaves a hair below one half count as halves.
-    kept = covered >= settings.mask_threshold - 1e-9
-    return np.rint(shown) if settings.round_intensities else shown, kept, new_mm
+        shown, kept = image[seen].astype(np.float64), inside[box]
+    else:
+        shown = interpolated(image, spacing_mm, new_mm, method=settings.image_interpolation, box=seen)
+        shown = np.rint(shown) if settings.round_intensities else shown
+        covered = interpolated(inside, spacing_mm, new_mm, method=settings.mask_interpolation, box=box)
+        # Halves that arithmetic leaves a hair below one half count as halves.
+        kept = covered >= settings.mask_threshold - 1e-9
+    if settings.filter is None:
+        return shown, shown, kept, new_mm
+    return shown[box], filtered(shown, new_mm, settings.filter)[box], kept, new_mm
 
 
 def _box(inside: NDArray[np.bool_], spacing_mm: tuple[float, ...], *, margin_mm: float = PEAK_MM) -> tuple[slice, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +25,78 @@ AGGREGATIONS = ("2d_averaged", "2d_merged", "2.5d_averaged", "2.5d_merged", "3d_
 the slices merged; in the volume by direction; in the volume merged."""
 
 
+Boundary = Literal["zero", "nearest", "periodic", "mirror"]
+
+
+class _Filter(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MeanFilter(_Filter):
+    """`filters.mean_filter`."""
+
+    kind: Literal["mean"] = "mean"
+    support: int = Field(ge=1)
+    boundary: Boundary = "mirror"
+    in_slice: bool = False
+
+
+class LogFilter(_Filter):
+    """`filters.laplacian_of_gaussian`."""
+
+    kind: Literal["log"] = "log"
+    sigma_mm: float = Field(gt=0)
+    cutoff: float = Field(default=4.0, gt=0)
+    boundary: Boundary = "mirror"
+    in_slice: bool = False
+
+
+class LawsFilter(_Filter):
+    """`filters.laws_filter`."""
+
+    kind: Literal["laws"] = "laws"
+    kernels: str
+    boundary: Boundary = "mirror"
+    rotation_invariant: bool = False
+    energy_reach: int = Field(default=0, ge=0)
+    pooling: Literal["max", "mean"] = "max"
+
+
+class GaborFilter(_Filter):
+    """`filters.gabor_filter`."""
+
+    kind: Literal["gabor"] = "gabor"
+    sigma_mm: float = Field(gt=0)
+    wavelength_mm: float = Field(gt=0)
+    ratio: float = Field(gt=0)
+    angle: float = 0.0
+    angle_step: float = Field(default=0.0, ge=0)
+    boundary: Boundary = "mirror"
+    orthogonal_planes: bool = False
+
+
+class WaveletFilter(_Filter):
+    """`filters.wavelet_filter`."""
+
+    kind: Literal["wavelet"] = "wavelet"
+    wavelet: str
+    bands: str
+    level: int = Field(default=1, ge=1, le=8)
+    boundary: Boundary = "mirror"
+    rotation_invariant: bool = False
+
+
+class SimoncelliFilter(_Filter):
+    """`filters.simoncelli_filter`."""
+
+    kind: Literal["simoncelli"] = "simoncelli"
+    level: int = Field(default=1, ge=1, le=8)
+    in_slice: bool = False
+
+
+Filter = MeanFilter | LogFilter | LawsFilter | GaborFilter | WaveletFilter | SimoncelliFilter
+
+
 class Settings(BaseModel):
     """Image processing and what to compute; frozen, unknown keys are refused.
 
@@ -33,7 +105,8 @@ class Settings(BaseModel):
     deviations of the region's mean. One of ``bin_number`` (fixed bin number) and ``bin_width`` (fixed bin size) is
     given. ``intensity_volume`` says how the intensity-volume histogram is binned: ``definite`` (intensities are whole
     numbers in the image's unit), a bin width for continuous calibrated intensities, or a number of bins for
-    arbitrary units.
+    arbitrary units. ``filter`` turns the whole interpolated image into a response map, of which the features are
+    computed (IBSI 2); the region is re-segmented by the intensities before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +126,7 @@ class Settings(BaseModel):
     ivh_bin_width: float | None = Field(default=None, gt=0)
     ivh_bin_number: int = Field(default=1000, ge=2)
     distance: int = Field(default=1, ge=1, description="Chebyshev distance of neighbours in GLCM, NGTDM and NGLDM")
+    filter: Annotated[Filter, Field(discriminator="kind")] | None = None
     coarseness: int = Field(
         default=0, ge=0, description="NGLDM: largest difference of grey level that counts as dependent"
     )

@@ -1,0 +1,263 @@
+"""Convolutional filters of IBSI 2: an image becomes a response map, of which features are computed as of an image.
+
+Every filter takes values [x, y, z] and gives a map of the same shape, float64. ``boundary`` says what lies beyond the
+image: ``zero``, ``nearest``, ``periodic`` or ``mirror`` (the outermost voxel is repeated). Lengths in mm are divided by
+the spacing, which must be equal along the axes that a filter works on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import permutations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiducial.errors import InputRefused
+
+if TYPE_CHECKING:
+    from fiducial.features.radiomics.settings import Filter, GaborFilter
+
+Floats = NDArray[np.float64]
+BOUNDARIES = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}
+PADDING = {"zero": "constant", "nearest": "edge", "periodic": "wrap", "mirror": "symmetric"}
+# Normalised to unit length (IBSI 2, 3.4).
+LAWS: dict[str, tuple[int, ...]] = {
+    "L3": (1, 2, 1),
+    "L5": (1, 4, 6, 4, 1),
+    "E3": (-1, 0, 1),
+    "E5": (-1, -2, 0, 2, 1),
+    "S3": (-1, 2, -1),
+    "S5": (-1, 0, 2, 0, -1),
+    "W5": (-1, 2, 0, -2, 1),
+    "R5": (1, -4, 6, -4, 1),
+}
+GABOR_REACH = 7.0
+"""Standard deviations at which a Gabor kernel, which has no end, is cut."""
+
+
+def mean_filter(image: Floats, *, support: int, boundary: str = "mirror", in_slice: bool = False) -> Floats:
+    """The mean over a cube (or, in a slice, a square) of ``support`` voxels a side (IBSI 2, 3.2)."""
+    kernel = np.full(support, 1 / support)
+    return _separable(image, [kernel, kernel, None if in_slice else kernel], boundary)
+
+
+def laplacian_of_gaussian(
+    image: Floats,
+    spacing_mm: tuple[float, float, float],
+    *,
+    sigma_mm: float,
+    cutoff: float = 4.0,
+    boundary: str = "mirror",
+    in_slice: bool = False,
+) -> Floats:
+    """Laplacian of a Gaussian of ``sigma_mm``, cut at ``cutoff`` standard deviations (IBSI 2, 3.3).
+
+    ``-1/σ² (2 π σ²)^(-D/2) (D - r²/σ²) exp(-r²/2σ²)``, a sum over axes of products of one-dimensional kernels, and so
+    never built in full.
+    """
+    axes = (0, 1) if in_slice else (0, 1, 2)
+    sigma = sigma_mm / _one_spacing(spacing_mm, axes)
+    reach = int(np.floor(cutoff * sigma + 0.5))
+    k = np.arange(-reach, reach + 1, dtype=np.float64)
+    bell = np.exp(-(k**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2)
+    bend = -bell * (1 - k**2 / sigma**2) / sigma**2
+    total = np.zeros(image.shape)
+    for axis in axes:
+        kernels: list[Floats | None] = [bend if a == axis else bell if a in axes else None for a in range(3)]
+        total += _separable(image, kernels, boundary)
+    return total
+
+
+def laws_filter(
+    image: Floats,
+    *,
+    kernels: str,
+    boundary: str = "mirror",
+    rotation_invariant: bool = False,
+    energy_reach: int = 0,
+    pooling: str = "max",
+) -> Floats:
+    """Laws' kernels, one for each axis (``E5L5S5``; two, ``L5S5``, work in slices) (IBSI 2, 3.4).
+
+    ``rotation_invariant`` pools over all turns by right angles; ``energy_reach`` δ > 0 gives the mean absolute response
+    over 2 δ + 1 voxels a side.
+    """
+    names = [kernels[i : i + 2] for i in range(0, len(kernels), 2)]
+    if len(names) not in (2, 3) or any(name not in LAWS for name in names):
+        raise InputRefused(f"Laws' kernels {kernels!r}", legal=f"two or three of {', '.join(LAWS)}, such as E5L5S5")
+    rows = [np.array(LAWS[name], dtype=np.float64) for name in names]
+    vectors = [row / np.linalg.norm(row) for row in rows]
+    responses = _turned(image, vectors, boundary, every=rotation_invariant)
+    map_ = _pooled(responses, pooling)
+    if energy_reach > 0:
+        side = np.full(2 * energy_reach + 1, 1 / (2 * energy_reach + 1))
+        map_ = _separable(np.abs(map_), [side, side, side if len(names) == 3 else None], boundary)
+    return map_
+
+
+def gabor_filter(image: Floats, spacing_mm: tuple[float, float, float], given: GaborFilter) -> Floats:
+    """The modulus of a complex Gabor filter in slices (IBSI 2, 3.5).
+
+    ``exp(-(u² + γ² v²) / 2σ² + 2πi u / λ)`` with (u, v) turned by ``angle`` (radians). With ``angle_step`` the mean
+    over all angles from 0 on in such steps; ``orthogonal_planes`` means over the three planes as well.
+    """
+    angles = np.array([given.angle])
+    if given.angle_step > 0:
+        angles = np.arange(0, 2 * np.pi - 1e-9, given.angle_step)
+    planes = ((0, 1, 2), (0, 2, 1), (1, 2, 0)) if given.orthogonal_planes else ((0, 1, 2),)
+    total = np.zeros(image.shape)
+    for plane in planes:
+        mm = _one_spacing(spacing_mm, plane[:2])
+        sizes = (given.sigma_mm / mm, given.wavelength_mm / mm, given.ratio)
+        turned = np.transpose(image, plane)
+        parts = [_gabor_in_slices(turned, sizes, float(theta), given.boundary) for theta in angles]
+        total += np.transpose(np.mean(parts, axis=0), np.argsort(plane))
+    return total / len(planes)
+
+
+def wavelet_filter(
+    image: Floats,
+    *,
+    wavelet: str,
+    bands: str,
+    level: int = 1,
+    boundary: str = "mirror",
+    rotation_invariant: bool = False,
+) -> Floats:
+    """One band (``LHL``: low, high, low along x, y, z) of an undecimated separable wavelet transform (IBSI 2, 3.6).
+
+    At level j the filters of level 1 have 2^(j-1) - 1 zeros between their coefficients, and act on what the low-pass
+    filters of the levels before left. ``rotation_invariant`` means over all turns by right angles.
+    """
+    import pywt
+
+    if set(bands) - set("LH") or len(bands) not in (2, 3):
+        raise InputRefused(f"bands {bands!r}", legal="two or three letters L or H, such as LHL")
+    found = pywt.Wavelet(wavelet)
+    coefficients = {"L": np.array(found.dec_lo), "H": np.array(found.dec_hi)}
+    stages = [["L"] * len(bands)] * (level - 1) + [list(bands)]
+    filters = [[_spread(coefficients[b], 2**j) for b in stage] for j, stage in enumerate(stages)]
+    responses = _turned_stages(image, filters, boundary, every=rotation_invariant)
+    return _pooled(responses, "mean")
+
+
+def simoncelli_filter(image: Floats, *, level: int = 1, in_slice: bool = False) -> Floats:
+    """The B map of the non-separable Simoncelli wavelet at a level, beyond periodic boundaries (IBSI 2, 3.8).
+
+    In the frequency domain ``cos(π/2 log2(2 r))`` for 1/4 ≤ r ≤ 1 and 0 elsewhere, r the distance from the middle of
+    the frequency grid, where 1 is its edge, times 2^(level-1). The middle of an even grid lies between two
+    frequencies, as the standard's reference maps have it.
+    """
+    sizes = [1 if in_slice and axis == 2 else n for axis, n in enumerate(image.shape)]
+    axes = [np.fft.ifftshift(np.linspace(-1, 1, n) if n > 1 else np.zeros(1)) for n in sizes]
+    grids = np.meshgrid(*axes, indexing="ij", sparse=True)
+    r = np.sqrt(sum(g**2 for g in grids)) * 2.0 ** (level - 1)
+    inside = (r >= 0.25) & (r <= 1)
+    gain = np.where(inside, np.cos(np.pi / 2 * np.log2(2 * np.where(inside, r, 0.5))), 0.0)
+    over = (0, 1) if in_slice else (0, 1, 2)
+    return np.asarray(np.fft.ifftn(np.fft.fftn(image, axes=over) * gain, axes=over).real)
+
+
+def _separable(image: Floats, kernels: Iterable[Floats | None], boundary: str) -> Floats:
+    """Convolve along each axis that has a kernel."""
+    from scipy.ndimage import convolve1d
+
+    if boundary not in BOUNDARIES:
+        raise InputRefused(f"boundary {boundary!r}", legal=", ".join(BOUNDARIES))
+    result = image.astype(np.float64, copy=False)
+    for axis, kernel in enumerate(kernels):
+        if kernel is not None:
+            result = convolve1d(result, kernel, axis=axis, mode=BOUNDARIES[boundary])
+    return np.asarray(result)
+
+
+def _rotations(n_axes: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Turns by right angles, as (order of the axes, sign of each): 24 of a volume, 4 of a slice."""
+    found = []
+    for order in permutations(range(n_axes)):
+        for signs in product((1, -1), repeat=n_axes):
+            matrix = np.zeros((n_axes, n_axes))
+            for row, (axis, sign) in enumerate(zip(order, signs, strict=True)):
+                matrix[row, axis] = sign
+            if np.linalg.det(matrix) > 0:
+                found.append((order, signs))
+    return found
+
+
+def _turned(image: Floats, vectors: list[Floats], boundary: str, *, every: bool) -> list[Floats]:
+    return _turned_stages(image, [vectors], boundary, every=every)
+
+
+def _turned_stages(image: Floats, stages: list[list[Floats]], boundary: str, *, every: bool) -> list[Floats]:
+    """Responses to stages of separable filters, as they are or at every turn by right angles."""
+    n_axes = len(stages[0])
+    turns = _rotations(n_axes) if every else [(tuple(range(n_axes)), (1,) * n_axes)]
+    responses = []
+    for order, signs in turns:
+        # The image is mirrored in place of the filter, so that filters of even length keep their centre.
+        mirrored = tuple(axis for axis, sign in enumerate(signs) if sign < 0)
+        result = np.flip(image, mirrored)
+        for stage in stages:
+            result = _separable(result, [*(stage[a] for a in order), *([None] * (3 - n_axes))], boundary)
+        responses.append(np.flip(result, mirrored))
+    return responses
+
+
+def _pooled(responses: list[Floats], pooling: str) -> Floats:
+    pool: Callable[..., Floats] = np.max if pooling == "max" else np.mean
+    return np.asarray(pool(np.stack(responses), axis=0))
+
+
+def _spread(coefficients: Floats, step: int) -> Floats:
+    """Coefficients with ``step - 1`` zeros behind each."""
+    spread = np.zeros(len(coefficients) * step)
+    spread[::step] = coefficients
+    return spread
+
+
+def _gabor_in_slices(image: Floats, sizes: tuple[float, float, float], angle: float, boundary: str) -> Floats:
+    """The modulus of the response in every slice (the first two axes)."""
+    from scipy.signal import fftconvolve
+
+    sigma, wavelength, ratio = sizes
+    reach = int(np.ceil(GABOR_REACH * sigma * max(1.0, 1 / ratio)))
+    k = np.arange(-reach, reach + 1, dtype=np.float64)
+    x, y = np.meshgrid(k, k, indexing="ij")
+    u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
+    kernel = np.exp(-(u**2 + ratio**2 * v**2) / (2 * sigma**2) + 2j * np.pi * u / wavelength)
+    padded = np.pad(image, [(reach, reach), (reach, reach), (0, 0)], mode=PADDING[boundary])  # type: ignore[call-overload]
+    return np.asarray(np.abs(fftconvolve(padded, kernel[:, :, None], mode="valid", axes=(0, 1))))
+
+
+def _one_spacing(spacing_mm: tuple[float, ...], axes: tuple[int, ...]) -> float:
+    """The spacing along axes that share it."""
+    used = [spacing_mm[a] for a in axes]
+    if np.ptp(used) > 1e-3 * min(used):
+        raise InputRefused(
+            f"voxels of {' x '.join(f'{mm:g}' for mm in used)} mm",
+            legal="equal spacing along the axes that a filter works on",
+            action="interpolate to isotropic voxels first",
+        )
+    return float(used[0])
+
+
+def filtered(image: Floats, spacing_mm: tuple[float, float, float], given: Filter) -> Floats:
+    """The response map of an image to the filter that settings describe."""
+    return FILTERS[given.kind](image, spacing_mm, given)
+
+
+def _said(given: Filter) -> dict[str, Any]:
+    return given.model_dump(exclude={"kind"})
+
+
+FILTERS: dict[str, Callable[[Floats, tuple[float, float, float], Any], Floats]] = {
+    "mean": lambda image, _, given: mean_filter(image, **_said(given)),
+    "log": lambda image, mm, given: laplacian_of_gaussian(image, mm, **_said(given)),
+    "laws": lambda image, _, given: laws_filter(image, **_said(given)),
+    "gabor": gabor_filter,
+    "wavelet": lambda image, _, given: wavelet_filter(image, **_said(given)),
+    "simoncelli": lambda image, _, given: simoncelli_filter(image, **_said(given)),
+}
+"""By the kind of `Filter`: image, spacing and the filter's own settings to a response map."""
