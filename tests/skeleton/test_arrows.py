@@ -14,7 +14,13 @@ import pytest
 
 BESIDE = {"errors", "__version__", "RESEARCH_USE"}
 TORCH = {"torch", "monai", "lightning_fabric", "torchvision"}
-DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "SimpleITK": "simpleitk", "sklearn": "scikit-learn", "pywt": "pywavelets"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "SimpleITK": "simpleitk",
+    "sklearn": "scikit-learn",
+    "pywt": "pywavelets",
+}
 
 
 def imported(tree: ast.AST, dotted: str, is_package: bool) -> Iterator[tuple[str, int]]:
