@@ -18,6 +18,7 @@ import pydicom
 import pytest
 
 from fiducial.archive.dicom import DicomHeader, find_series, write_series
+from fiducial.archive.dicom.tilt import straighten_mask
 from fiducial.archive.export import Maker
 from fiducial.archive.export.codes import _table, structure_codes
 from fiducial.archive.export.seg import write_segmentation
@@ -25,8 +26,8 @@ from fiducial.archive.export.source import PATIENT_AND_STUDY, SourceSeries, open
 from fiducial.archive.export.sr import measure_masks, write_report
 from fiducial.archive.export.structures import write_structures
 from fiducial.archive.rtstruct import read_rtstruct
-from fiducial.archive.segmentation import draw_segmentation, read_segmentation
-from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.archive.segmentation import read_segmentation
+from fiducial.errors import GeometryError, InputRefused, UnreadableFile, VoxelError
 from fiducial.maths.extent import LongAxis, long_axis
 from fiducial.records.image import Geometry, Image
 
@@ -56,7 +57,7 @@ def source(tmp_path: Path) -> SourceSeries:
 
 
 def grid(source: SourceSeries) -> Geometry:
-    return source.reference.geometry
+    return source.grid
 
 
 def plain_places(path: Path) -> dict[str, set[tuple[float, ...]]]:
@@ -154,21 +155,21 @@ def require_letter_everywhere(affine: np.ndarray, folder: Path) -> None:
 
 
 def tilted(folder: Path, degrees: float) -> SourceSeries:
-    """A series whose gantry was tilted: each slice lies further along its columns. Masks lie on the even grid."""
-    source = written(folder)
-    step = 2.5 * np.tan(np.radians(degrees))
-    headers, planes = [], source.planes.copy()
-    for number, header in enumerate(source.headers):
-        planes[number, 1, 2] += step * number
-        header.ImagePositionPatient = [float(v) for v in planes[number, :, 2]]
-        headers.append(header)
-    return replace(source, headers=tuple(headers), planes=planes)
+    """A series whose gantry was tilted: each slice lies further along its columns."""
+    written(folder)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        dataset = pydicom.dcmread(path)
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImagePositionPatient = [x, y + 2.5 * np.tan(np.radians(degrees)) * number, z]
+        dataset.save_as(path)
+    return open_source(find_series(folder)[0])
 
 
 def test_a_tilted_series_gets_its_masks_on_its_own_slices(tmp_path: Path) -> None:
     """At 0.8 mm rows and 2.5 mm slices, 17.7447 degrees are one row a slice: the mask's row moves by one each slice."""
     source = tilted(tmp_path / "ct", float(np.degrees(np.arctan(0.8 / 2.5))))
-    mask = np.zeros(SHAPE, bool)
+    assert grid(source).shape == (11, 14, 6)
+    mask = np.zeros(grid(source).shape, bool)
     mask[3, 6, :] = True
     write_segmentation({"rod": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
     dataset = pydicom.dcmread(tmp_path / "a.dcm")
@@ -181,18 +182,111 @@ def test_a_tilted_series_gets_its_masks_on_its_own_slices(tmp_path: Path) -> Non
     assert plain_places(tmp_path / "a.dcm")["rod"] == places_of(mask, grid(source).affine)
 
 
-def test_half_a_row_of_tilt_loses_no_voxel_of_a_solid_mask(tmp_path: Path) -> None:
-    source = tilted(tmp_path / "ct", 10.0)
-    mask = np.zeros(SHAPE, bool)
+@pytest.mark.parametrize("degrees", [4.0, 10.0, -13.0])
+def test_a_tilted_series_gives_its_masks_back(degrees: float, tmp_path: Path) -> None:
+    """Out onto the leaning slices, in again onto the even grid: SEG and RTSTRUCT, voxel by voxel."""
+    source = tilted(tmp_path / "ct", degrees)
+    mask = np.zeros(grid(source).shape, bool)
     mask[2:7, 4:7, 1:5] = True
+    mask[2:4, 4:6, 1] = False
     write_structures({"box": mask}, tmp_path / "b.dcm", geometry=grid(source), source=source, maker=MAKER)
     write_segmentation({"box": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
-    (structure,) = draw_segmentation(tmp_path / "a.dcm", source.reference)
-    assert structure.repairs[0].startswith("resampled: ")
-    np.testing.assert_array_equal(structure.mask, mask)
-    back = read_rtstruct(tmp_path / "b.dcm", source.reference)["box"]
-    assert back.sum() == mask.sum()
-    np.testing.assert_array_equal(back.any(axis=1), mask.any(axis=1))
+    drawn = read_segmentation(tmp_path / "a.dcm", source.reference)["box"]
+    np.testing.assert_array_equal(read_rtstruct(tmp_path / "b.dcm", source.reference)["box"], drawn)
+    back, again = straighten_mask(drawn, source.reference.geometry)
+    assert again.matches(grid(source))
+    np.testing.assert_array_equal(back, mask)
+
+
+def test_a_multi_frame_source(tmp_path: Path) -> None:
+    """An enhanced CT in one file, frames stored from the head down: the letter lies where it lies in the patient."""
+    source = written(tmp_path / "ct")
+    (tmp_path / "enhanced").mkdir()
+    enhanced(source, tmp_path / "enhanced" / "one.dcm")
+    many = open_source(find_series(tmp_path / "enhanced")[0])
+    assert many.frames == (6, 5, 4, 3, 2, 1)
+    write_segmentation({"L": letter_l()}, tmp_path / "a.dcm", geometry=grid(many), source=many, maker=MAKER)
+    write_structures({"L": letter_l()}, tmp_path / "b.dcm", geometry=grid(many), source=many, maker=MAKER)
+    assert plain_places(tmp_path / "a.dcm") == {"L": places_of(letter_l(), AFFINE)}
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "a.dcm", many.reference)["L"], letter_l())
+    np.testing.assert_array_equal(read_rtstruct(tmp_path / "b.dcm", many.reference)["L"], letter_l())
+    first = pydicom.dcmread(tmp_path / "b.dcm").ROIContourSequence[0].ContourSequence[0].ContourImageSequence[0]
+    assert (first.ReferencedSOPInstanceUID, first.ReferencedFrameNumber) == (many.headers[0].SOPInstanceUID, 4)
+
+
+def enhanced(source: SourceSeries, path: Path) -> None:
+    """The slices of a series as one Enhanced CT file, from the last to the first."""
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    one = pydicom.dcmread(source.series.files[0])
+    headers = list(source.headers)[::-1]
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    one.NumberOfFrames = len(headers)
+    one.PixelData = one.PixelData * len(headers)
+    shared, groups = Dataset(), []
+    measures, orientation, rescale = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = one.PixelSpacing, one.SliceThickness
+    orientation.ImageOrientationPatient = one.ImageOrientationPatient
+    rescale.RescaleIntercept, rescale.RescaleSlope, rescale.RescaleType = one.RescaleIntercept, one.RescaleSlope, "HU"
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([measures]), Sequence([orientation])
+    shared.PixelValueTransformationSequence = Sequence([rescale])
+    for header in headers:
+        own, position = Dataset(), Dataset()
+        position.ImagePositionPatient = header.ImagePositionPatient
+        own.PlanePositionSequence = Sequence([position])
+        groups.append(own)
+    one.SharedFunctionalGroupsSequence, one.PerFrameFunctionalGroupsSequence = Sequence([shared]), Sequence(groups)
+    for keyword in (
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "RescaleSlope",
+        "InstanceNumber",
+    ):
+        delattr(one, keyword)
+    one.save_as(path)
+
+
+def test_a_radiograph_gets_a_seg_and_no_contours(tmp_path: Path) -> None:
+    """No frame of reference: the SEG names its image, and contours would lie nowhere."""
+    source = radiograph(tmp_path / "dx")
+    mask = np.zeros(grid(source).shape, bool)
+    mask[1:4, 2, 0] = True
+    write_segmentation({"rib": mask}, tmp_path / "a.dcm", geometry=grid(source), source=source, maker=MAKER)
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "a.dcm", source.reference)["rib"], mask)
+    with pytest.raises(VoxelError, match="no frame of reference"):
+        write_structures({"rib": mask}, tmp_path / "b.dcm", geometry=grid(source), source=source, maker=MAKER)
+
+
+def test_a_film_is_no_source(tmp_path: Path) -> None:
+    path = radiograph(tmp_path / "dx").series.files[0]
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames, dataset.PixelData = 2, dataset.PixelData * 2
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1"
+    dataset.save_as(path)
+    with pytest.raises(UnreadableFile, match="export-source: a film"):
+        open_source(find_series(tmp_path / "dx")[0])
+
+
+def radiograph(folder: Path) -> SourceSeries:
+    """A CR of 11 x 9 pixels."""
+    path = written(folder).series.files[0]
+    for other in folder.iterdir():
+        if other != path:
+            other.unlink()
+    dataset = pydicom.dcmread(path)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.Modality = "CR"
+    for keyword in (
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "FrameOfReferenceUID",
+        "PositionReferenceIndicator",
+    ):
+        delattr(dataset, keyword)
+    dataset.save_as(path)
+    return open_source(find_series(folder)[0])
 
 
 @pytest.mark.parametrize("kind", ["binary", "fractional", "labelmap"])

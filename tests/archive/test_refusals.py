@@ -288,7 +288,7 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "segmentation-object": (object_of(SEGMENTATION), "Surface Segmentation"),
     "structured-report": (object_of("1.2.840.10008.5.1.4.1.1.88.33"), "Comprehensive SR"),
     "presentation-state": (object_of("1.2.840.10008.5.1.4.1.1.11.1"), "Presentation State"),
-    "radiotherapy-object": (object_of("1.2.840.10008.5.1.4.1.1.481.2"), "RT Dose"),
+    "radiotherapy-object": (object_of("1.2.840.10008.5.1.4.1.1.481.5"), "RT Plan"),
     "unsupported-modality": (object_of("1.2.840.10008.5.1.4.1.1.9.1.1"), "12-lead ECG"),
     "burned-in-annotation": (put("BurnedInAnnotation", "YES", only=2), "YES"),
     "transfer-syntax": (transfer_syntax("1.2.840.10008.1.2.4.94", b"\0" * 10), "JPIP"),
@@ -473,8 +473,8 @@ def test_refusal_is_raised(code: str, tmp_path: Path) -> None:
 
 def test_every_code_is_provoked() -> None:
     elsewhere = {"no-decoder", "no-files", "unexpected", "worker-died"}
-    # Each of these is provoked beside its reader or its source: test_segmentation.py, sources/.
-    elsewhere |= {code for code in REFUSALS if code.startswith(("seg-", "pacs-"))}
+    # Each of these is provoked beside its reader or its source: test_segmentation.py, test_dose.py ...
+    elsewhere |= {code for code in REFUSALS if code.startswith(("seg-", "dose-", "map-", "export-", "pacs-"))}
     assert set(REPORTED) | set(RAISED) | elsewhere == set(REFUSALS)
 
 

@@ -48,11 +48,37 @@ def _picture_reference(series: SeriesFiles) -> SeriesReference:
     return picture_reference(series)
 
 
+def _dose(series: SeriesFiles) -> Decoded:
+    from fiducial.archive.dose import decode_dose
+
+    return decode_dose(series)
+
+
+def _dose_reference(series: SeriesFiles) -> SeriesReference:
+    from fiducial.archive.dose import dose_reference
+
+    return dose_reference(series)
+
+
+def _parametric_map(series: SeriesFiles) -> Decoded:
+    from fiducial.archive.parametric_map import decode_map
+
+    return decode_map(series)
+
+
+def _parametric_map_reference(series: SeriesFiles) -> SeriesReference:
+    from fiducial.archive.parametric_map import map_reference
+
+    return map_reference(series)
+
+
 DECODERS: dict[str, Callable[[SeriesFiles], Decoded]] = {
     "slices": _slices,
     "picture": _picture,
     "cine": _picture,
     "frames": _slices,
+    "dose": _dose,
+    "parametric_map": _parametric_map,
 }
 """By `SeriesFiles.kind`. A decoder raises `UnreadableFile` for what it cannot read whole."""
 GRIDS: dict[str, Callable[[SeriesFiles], SeriesReference]] = {
@@ -60,5 +86,7 @@ GRIDS: dict[str, Callable[[SeriesFiles], SeriesReference]] = {
     "picture": _picture_reference,
     "cine": _picture_reference,
     "frames": _slices_reference,
+    "dose": _dose_reference,
+    "parametric_map": _parametric_map_reference,
 }
 """By kind: the grid and the UIDs that objects drawn on the series refer to; reads no pixels."""

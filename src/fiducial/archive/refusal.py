@@ -25,7 +25,7 @@ REFUSALS: dict[str, str] = {
     "segmentation-object": "give segmentations as SEG of voxels, RTSTRUCT or NIfTI: a surface is no mask",
     "structured-report": "give findings as a labels table",
     "presentation-state": "nothing: display settings hold no voxels",
-    "radiotherapy-object": "nothing: plans and doses are not read, structure sets are",
+    "radiotherapy-object": "nothing: plans and records are not read; structure sets and doses are",
     "unsupported-modality": "give CT, MR or PET",
     "burned-in-annotation": "have the burned-in text removed, then give the series again",
     # pixel data
@@ -81,6 +81,13 @@ REFUSALS: dict[str, str] = {
     "seg-repeated": "export one frame for each place and segment; a mask that changes over time is not read",
     "seg-outside": "give the whole series: voxels lie outside its grid",
     "seg-other-grid": "resample the segmentation onto the image's grid and export that",
+    "dose-units": "export the dose in gray (DoseUnits GY)",
+    "dose-type": "give a physical or effective dose",
+    "dose-scaling": "export with DoseGridScaling",
+    "dose-offsets": "export on evenly spaced planes with GridFrameOffsetVector",
+    "map-frames": "export one quantity on evenly spaced parallel planes",
+    "map-mapping": "export with one RealWorldValueMapping of slope and intercept, or a table that covers every value",
+    "export-source": "give the series as one file for each slice, or as one multi-frame file",
     # containers
     "no-files": "give a folder or a zip with files in it",
     "zip-unreadable": "make the archive again",

@@ -204,12 +204,12 @@ def write_rtstruct(
 class Slices:
     """The slices on which outlines are drawn: ``planes`` [z, 3, 3] are one column's and one row's step and the origin.
 
-    ``reference.sop_uids`` names the slices in the same order; with ``frames`` they are frames 1, 2, ... of one file.
+    ``reference.sop_uids`` names the slices in the same order; ``frames`` are their frame numbers in one file, if any.
     """
 
     reference: SeriesReference
     planes: NDArray[np.float64]
-    frames: bool = False
+    frames: tuple[int, ...] = ()
 
 
 def draw_structures(
@@ -264,7 +264,7 @@ def _image_item(slices: Slices, z: int, *, whole: bool = False) -> Dataset:
 
     item, reference = Dataset(), slices.reference
     if slices.frames and not whole:
-        item.ReferencedFrameNumber = z + 1
+        item.ReferencedFrameNumber = slices.frames[z]
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = reference.sop_class, reference.sop_uids[z]
     return item
 

@@ -258,7 +258,8 @@ def _on_grid(
 
 def _lattice(frame: Frame, reference: SeriesReference, size: tuple[int, int]) -> Lattice | None:
     """Where a frame's voxels lie among the image's; by its source image where it has no place of its own."""
-    slices = [reference.sop_uids.index(uid) for uid in set(frame.sources) if uid in reference.sop_uids]
+    # Frames of one multi-frame file share its UID, which then says nothing about the place.
+    slices = [reference.sop_uids.index(uid) for uid in set(frame.sources) if reference.sop_uids.count(uid) == 1]
     if frame.plane is None:
         if len(slices) != 1 or size != reference.geometry.shape[:2]:
             raise refuse("seg-place", "a frame states neither its place nor one image of the same size")

@@ -247,8 +247,11 @@ def _each_alone(uid: str, headers: list[FileHeader]) -> list[SeriesFiles]:
     parts = []
     for number, own in enumerate(files.values(), start=1):
         first = own[0]
-        modality = picture_modality(first.text("SOPClassUID"), first.text("Modality"))
-        kind = "cine" if (first.number("NumberOfFrames") or 1) > 1 else "picture"
+        kind = IMAGES[first.text("SOPClassUID")]
+        modality = MODALITIES.get(first.text("SOPClassUID"), "")
+        if kind == "picture":
+            modality = picture_modality(first.text("SOPClassUID"), first.text("Modality"))
+            kind = "cine" if (first.number("NumberOfFrames") or 1) > 1 else "picture"
         part = str(number) if len(files) > 1 else ""
         burned_in = any(h.text("BurnedInAnnotation").upper() == "YES" for h in own)
         refusal = refuse("burned-in-annotation", "BurnedInAnnotation is YES") if burned_in else None

@@ -68,9 +68,11 @@ IMAGES: dict[str, str] = {
     PET_IMAGE: "slices",
     **dict.fromkeys(PICTURES, "picture"),
     **dict.fromkeys(ENHANCED, "frames"),
+    f"{_IMAGE}481.2": "dose",
+    f"{_IMAGE}30": "parametric_map",
 }
 # Kinds of which each file is an image of its own, however many its series holds.
-ALONE = frozenset({"picture", "cine"})
+ALONE = frozenset({"picture", "cine", "dose", "parametric_map"})
 # Kinds that say something about an image: `DRAWERS` and `REFERENCES` (archive/drawers.py) read them, file by file.
 OBJECTS: dict[str, str] = {
     RT_STRUCTURE_SET: "structure_set",
@@ -79,6 +81,7 @@ OBJECTS: dict[str, str] = {
 }
 # What the Modality of a kind's images is, whatever the header says.
 MODALITIES: dict[str, str] = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT", **ENHANCED}
+MODALITIES |= {f"{_IMAGE}481.2": "RTDOSE", f"{_IMAGE}30": "PMAP"}
 DICOMDIR = "1.2.840.10008.1.3.10"
 # SOP class UIDs (PS3.6 A) that begin so are refused under this code; the longest match counts.
 REFUSED: dict[str, str] = {

@@ -143,12 +143,12 @@ def _masks(job: ExportJob, source: SourceSeries) -> tuple[dict[str, NDArray[Any]
         _require_grid(image, source, one.path)
         array = image.array[0]
         masks[one.name] = np.isin(array, one.values) if one.values else array.astype(np.float32)
-    return masks, source.reference.geometry
+    return masks, source.grid
 
 
 def _require_grid(image: Image, source: SourceSeries, path: str) -> None:
     """Refuse a mask whose voxels are not those of the series; both grids are shown."""
-    grid = source.reference.geometry
+    grid = source.grid
     if not image.geometry.matches(grid):
         raise GeometryError(
             f"the mask's grid is {image.geometry.describe()}, its series' {grid.describe()}",

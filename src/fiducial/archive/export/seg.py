@@ -146,7 +146,24 @@ def _segmentation(
             content_description="Research use only",
             series_description=maker.describe("segmentation"),
             omit_empty_frames=True,
+            **_places(source),
         )
+
+
+def _places(source: SourceSeries) -> dict[str, Any]:
+    """Where the planes lie, which a multi-frame source does not tell by the order of its frames."""
+    if not source.frames:
+        return {}
+    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
+
+    steps = source.planes[0][:, :2]
+    right, down = np.linalg.norm(steps, axis=0)
+    apart = float(np.linalg.norm(source.grid.affine[:3, 2]))
+    return {
+        "pixel_measures": PixelMeasuresSequence([float(down), float(right)], apart, apart),
+        "plane_orientation": PlaneOrientationSequence("PATIENT", [*(steps[:, 0] / right), *(steps[:, 1] / down)]),
+        "plane_positions": [PlanePositionSequence("PATIENT", plane[:, 2].tolist()) for plane in source.planes],
+    }
 
 
 def _description(number: int, name: str, maker: Maker, uid: str) -> Any:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fiducial.archive.decoders import GRIDS
 from fiducial.archive.dicom.discover import SeriesFiles, discover
-from fiducial.archive.dicom.frames import read_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import quiet_pydicom
+from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom
+from fiducial.archive.dicom.stack import stack_series
+from fiducial.archive.dicom.tilt import is_sheared, straight
 from fiducial.archive.lattice import Lattice, lattice_of
 from fiducial.archive.materialise import image_id
 from fiducial.archive.pseudonym import PRIVATE, Pseudonyms, private_key
@@ -95,16 +96,23 @@ PATIENT_AND_STUDY = (
 class SourceSeries:
     """A series as it was ingested, and as the archive holds it.
 
-    ``reference.geometry`` is the grid of the ingested image, on which masks lie. ``planes`` are the original frames:
-    [frame, 3, 3] in LPS mm, the steps of one column and one row and the first voxel's centre; of a tilted gantry they
-    lean, and the ingested grid does not. ``headers`` are the original files without pixels, in the order of ``planes``
-    (one header alone for a multi-frame file).
+    ``reference`` is the grid of the original slices and what objects call them. ``planes`` are these slices one by one:
+    [frame, 3, 3] in LPS mm, the steps of one column and one row and the first voxel's centre, in the order of array z.
+    ``headers`` are the original files without pixels, in that order too; of a multi-frame file it is one,
+    and ``frames`` are the numbers of its frames, from 1 on.
     """
 
     series: SeriesFiles
     reference: SeriesReference
     headers: tuple[Dataset, ...]
     planes: NDArray[np.float64]
+    frames: tuple[int, ...] = ()
+
+    @property
+    def grid(self) -> Geometry:
+        """The grid of the ingested image, on which masks lie: of a tilted gantry the one that slices were put on."""
+        own = self.reference.geometry
+        return straight(own).geometry if is_sheared(own) else own
 
     @property
     def size(self) -> tuple[int, int]:
@@ -121,7 +129,7 @@ class SourceSeries:
         Raises:
             GeometryError: the grid is not that of the ingested series; both are shown.
         """
-        geometry.require_match(self.reference.geometry, where="mask against its DICOM series")
+        geometry.require_match(self.grid, where="mask against its DICOM series")
         columns, rows = self.size
         to_index = np.linalg.inv(LPS_FROM_RAS @ geometry.affine).astype(np.float64)
         result = np.zeros((len(self.planes), rows, columns), voxels.dtype)
@@ -197,30 +205,32 @@ def open_source(series: SeriesFiles) -> SourceSeries:
     """Read the headers of a series in the order of its slices.
 
     Raises:
-        UnreadableFile: the series is refused (`GRIDS`).
+        UnreadableFile: the series is refused (`GRIDS`), or is ``export-source``: frames of several files, or a cine.
     """
     from pydicom import dcmread
 
     reference = GRIDS[series.kind](series)
+    stacked = stack_series(series).headers if series.kind in ("slices", "frames") else series.headers[:1]
+    files = dict.fromkeys(header.path for header in stacked)
+    frames = tuple(header.frame + 1 for header in stacked if header.frame is not None)
+    several = len(files) > 1 and bool(frames)
+    if several or series.kind == "cine":
+        raise refuse("export-source", f"frames of {len(files)} files" if several else "a film")
     with quiet_pydicom():
-        headers = [dcmread(path, stop_before_pixels=True) for path in series.files]
-        if len(headers) == 1 and int(headers[0].get("NumberOfFrames") or 1) > 1:
-            planes = [frame.plane for frame in read_frames(headers[0])]
-            if any(plane is None for plane in planes):
-                raise refuse("missing-tags", "a frame without position, orientation or spacing")
-            return SourceSeries(series, reference, tuple(headers), np.array(planes))
-        unique = {str(header.SOPInstanceUID): header for header in headers}
-        placed = [(header, _plane(header)) for header in unique.values()]
-    normal = np.cross(placed[0][1][:, 0], placed[0][1][:, 1])
-    placed.sort(key=lambda pair: float(pair[1][:, 2] @ normal))
-    return SourceSeries(series, reference, tuple(h for h, _ in placed), np.array([plane for _, plane in placed]))
+        headers = tuple(dcmread(path, stop_before_pixels=True) for path in files)
+    if series.kind == "picture":
+        affine = LPS_FROM_RAS @ reference.geometry.affine
+        return SourceSeries(series, reference, headers, affine[None, :3][:, :, [0, 1, 3]])
+    planes = np.array([_plane(header) for header in stacked])
+    return SourceSeries(series, reference, headers, planes, frames if len(stacked) > 1 else ())
 
 
-def _plane(header: Dataset) -> NDArray[np.float64]:
-    directions = np.array(header.ImageOrientationPatient, dtype=np.float64)
-    down, right = (float(mm) for mm in header.PixelSpacing)
-    position = np.array(header.ImagePositionPatient, dtype=np.float64)
-    return np.column_stack([directions[:3] * right, directions[3:] * down, position])
+def _plane(header: FileHeader) -> NDArray[np.float64]:
+    directions, spacing, position = (
+        np.array(header.vector(k) or (), dtype=np.float64)
+        for k in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient")
+    )
+    return np.column_stack([directions[:3] * spacing[1], directions[3:] * spacing[0], position])
 
 
 def copy_patient_and_study(dataset: Dataset, header: Dataset) -> None:

@@ -180,9 +180,8 @@ def _axis(axis: LongAxis, source: SourceSeries) -> Any:
     """The long axis with its line on the image, from centre to centre; (0.5, 0.5) is the first voxel's centre."""
     from highdicom import sr
 
-    many = len(source.headers) == 1 and len(source.planes) > 1
-    header = source.headers[0 if many else axis.z]
-    image = (header.SOPClassUID, header.SOPInstanceUID, [axis.z + 1] if many else None)
+    header = source.headers[0 if source.frames else axis.z]
+    image = (header.SOPClassUID, header.SOPInstanceUID, [source.frames[axis.z]] if source.frames else None)
     about: dict[str, Any] = {"name": code(LONG_AXIS), "value": axis.mm, "unit": code(("mm", "millimeter"), "UCUM")}
     if axis.mm == 0:
         return sr.Measurement(**about, referenced_images=[sr.SourceImageForMeasurement(*image)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from fiducial.archive.export.maker import Maker, state_equipment
 from fiducial.archive.export.seg import SERIES_OFFSET, masks_digest, require_free
 from fiducial.archive.export.source import SourceSeries, copy_patient_and_study
 from fiducial.archive.rtstruct import Slices, draw_structures, save_structure_set
+from fiducial.errors import VoxelError
 from fiducial.records.image import Geometry
 
 if TYPE_CHECKING:
@@ -37,11 +37,14 @@ def write_structures(
 
     Raises:
         GeometryError: the grids differ; both are shown.
+        VoxelError: the source has no frame of reference: contours would lie nowhere.
         InputRefused: a file is already there.
     """
     from pydicom.dataset import Dataset
 
     require_free(path)
+    if not source.reference.frame_uid:
+        raise VoxelError("the image has no frame of reference", legal="CT, MR, PET", action="choose --format seg")
     planes = {name: source.on_frames(mask, geometry).astype(bool) for name, mask in masks.items()}
     uid = derived_uid("rtstruct", source.reference.series_uid, maker.digest, masks_digest(planes))
     header = source.headers[0]
@@ -55,11 +58,8 @@ def write_structures(
     dataset.StructureSetLabel = maker.name[:16]
     dataset.StructureSetDate, dataset.StructureSetTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     dataset.ApprovalStatus = "UNAPPROVED"
-    frames = len(source.headers) == 1 and len(source.planes) > 1
-    sops = tuple(str(h.SOPInstanceUID) for h in source.headers)
-    reference = replace(source.reference, sop_uids=sops * len(source.planes) if frames else sops)
     drawn = {name: voxels.transpose(2, 1, 0) for name, voxels in planes.items()}
-    draw_structures(dataset, drawn, slices=Slices(reference, source.planes, frames), made="AUTOMATIC")
+    draw_structures(dataset, drawn, slices=Slices(source.reference, source.planes, source.frames), made="AUTOMATIC")
     state_equipment(dataset)
     del dataset.ContentQualification
     save_structure_set(dataset, path)
