@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.decoders import Decoded
-from fiducial.archive.dicom.copies import without_copies
+from fiducial.archive.dicom.copies import distinct
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.frames import stored_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
@@ -109,7 +109,10 @@ def only_file(series: SeriesFiles) -> FileHeader:
     """The one file, exact copies aside."""
     if series.refusal is not None:
         raise series.refusal
-    header = without_copies(series.headers)[0][0]
+    kept = distinct(series.headers).headers
+    if len(kept) > 1:
+        raise refuse("conflicting-copies", "one SOPInstanceUID in two files of different content or encoding")
+    header = kept[0]
     if not header.has_pixels:
         raise refuse("truncated", "no pixel data: a dose without a grid, or a file that ends before it")
     return header
