@@ -169,6 +169,12 @@ def test_a_folder_is_only_ever_one_studys_run(segmentation_run, source, tmp_path
         train_study(study_of(source), tmp_path)
 
 
+def test_a_run_that_was_refused_before_it_had_a_plan_does_not_keep_its_folder(source, tmp_path):
+    with pytest.raises(StudyError, match="perceptron"):
+        train_study(study_of(source, train='model = "perceptron"'), tmp_path / "run")
+    assert train_study(study_of(source), tmp_path / "run").n_steps > 0
+
+
 def test_a_run_is_not_resumed_under_another_seed_or_device(source, tmp_path):
     out = train_study(study_of(source), tmp_path / "run").folder
     before = (out / "model.safetensors").read_bytes()
@@ -318,6 +324,7 @@ def test_a_leak_refuses_training_or_is_dropped(tmp_path):
     given = study_of(folder, rule='by = "given"')
     with pytest.raises(LeakError, match=r"p00 .train. and p08 .test.|p08 .test. and p00 .train."):
         train_study(given, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     dropping = study_of(folder, more='on_leak = "drop"', rule='by = "given"')
     run = train_study(dropping, tmp_path / "dropped")
     record = json.loads((run.folder / "run.json").read_text())

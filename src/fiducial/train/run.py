@@ -86,8 +86,7 @@ def train_study(
     if not chosen["train"]:
         raise LabelError("no labelled training case", where=str(folder), action="check split and labels")
     budget = Budget(started, study.train.minutes, study.train.memory_gb, _device(device), visible_cores())
-    write_table(cohort, out / "cohort.parquet", COHORT)
-    write_text(out / "study.toml", study.to_toml())
+    _begin(out, fingerprint, cohort, study)
     if study.train.folds > 1:  # every network leaves a fold of both parts out
         chosen = {"train": [*chosen["train"], *chosen["validation"]], "validation": []}
     measured, lost = _traits(chosen["train"], study, progress)
@@ -141,6 +140,9 @@ def _claim(out: Path, fingerprint: str, *, resume: bool, seed: int | None, devic
         RunMismatch: it holds something else, or a run that is not to be resumed.
     """
     mark = out / "claim.json"
+    if mark.exists() and not (out / "plan.json").exists():  # refused or interrupted before there was a plan
+        shutil.rmtree(out / "cache", ignore_errors=True)
+        return False
     if mark.exists():
         finished = (out / "run.json").exists()
         if read_json(mark)["fingerprint"] != fingerprint:
@@ -158,8 +160,14 @@ def _claim(out: Path, fingerprint: str, *, resume: bool, seed: int | None, devic
         return finished
     if out.exists() and any(out.iterdir()):
         raise RunMismatch("this folder is not empty and is no run", where=str(out), action="choose another --out")
-    write_json(mark, {"fingerprint": fingerprint})
     return False
+
+
+def _begin(out: Path, fingerprint: str, cohort: pd.DataFrame, study: Study) -> None:
+    """Claim the folder, once the study and its cohort have been found fit: a refusal leaves nothing behind."""
+    write_json(out / "claim.json", {"fingerprint": fingerprint})
+    write_table(cohort, out / "cohort.parquet", COHORT)
+    write_text(out / "study.toml", study.to_toml())
 
 
 def _require_begun_alike(out: Path, seed: int | None, device: str) -> None:
