@@ -108,6 +108,37 @@ def test_repeated_predictions() -> None:
     assert ": condition clean, image i3, target malignant, kind score\n" in message
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "legal"),
+    [
+        ("dice", 87.0, "[0, 1]"),
+        ("fnr@0.5", 1.2, "[0, 1]"),
+        ("hd95", -1.0, "0 or more"),
+        ("size@0.5", -0.1, "0 or more"),
+        ("survival_event", 0.5, "0 or 1"),
+    ],
+)
+def test_a_value_that_its_metric_cannot_have(metric: str, value: float, legal: str) -> None:
+    rows = pd.DataFrame({"image": ["a", "b"], "target": "liver", "metric": [metric, "dice"], "value": [value, 0.9]})
+    with pytest.raises(TableError) as refusal:
+        prepared(vendor_input(rows))
+    assert f"{metric} {value:g} of image 'a', target 'liver' (1 such rows)" in str(refusal.value)
+    assert f"legal: {legal}" in str(refusal.value)
+
+
+def test_a_metric_that_no_check_reads() -> None:
+    """Alone it is refused; beside others it is said, and a slip of writing is a finding."""
+    rows = pd.DataFrame({"image": list("abcd"), "target": "liver", "metric": "dicee", "value": 0.9})
+    with pytest.raises(TableError, match="no check reads dicee") as refusal:
+        vendor_input(rows)
+    assert "did you mean 'dice'?" in str(refusal.value)
+    more = [rows.assign(metric=name) for name in ("dice", "centreline_overlap")]
+    evidence = audit(vendor_input(pd.concat([rows, *more]))).evidence
+    unread = evidence[evidence["metric"] == "unread_metric"].set_index("item")
+    assert unread["verdict"].to_dict() == {"centreline_overlap": "not_possible", "dicee": "finding"}
+    assert unread.loc["dicee", "reason"] == "no check reads the metric 'dicee': did you mean 'dice'?"
+
+
 @pytest.mark.parametrize("truth", [0, 1])
 def test_one_class_only(truth: int) -> None:
     message = refused(frame().assign(truth=truth), LabelError)

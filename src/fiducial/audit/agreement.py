@@ -352,8 +352,14 @@ def _judge(given: AuditInput, tests: list[Row], verdicts: list[tuple[Row, list[R
             f"{', '.join(names[:3])}{more} {'disagrees' if len(names) == 1 else 'disagree'} with the others more than "
             f"the others do among themselves: {worst['reason']}"
             if unlike
-            else "no rater disagrees with the others beyond chance"
+            else f"no rater disagrees with the others beyond chance{_not_compared(own)}"
         )
+
+
+def _not_compared(own: list[Row]) -> str:
+    """Whom a verdict does not speak of."""
+    left = [row for row in own if not math.isfinite(row["p"])]
+    return f"; not compared: {', '.join(_rater(row) for row in left[:3])} ({left[0]['reason']})" if left else ""
 
 
 def _rater(row: Row) -> str:

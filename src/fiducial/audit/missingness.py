@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fiducial.audit.case_values import RANGES, unread_metrics
 from fiducial.audit.evidence import evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row, Unmatched
 from fiducial.audit.lacking import lacking
 from fiducial.audit.tables import audited_split, finding_scores
 from fiducial.study.groups import MISSING, attribute_text
+from fiducial.study.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,7 @@ def check_missingness(given: AuditInput) -> CheckResult:
         rows += _of_scores(given, scores[scores["split"] == audited_split(scores)])
     if len(given.cases):
         rows += _of_cases(given, given.cases[given.cases["split"] == audited_split(given.cases)])
+        rows += [_unread(given, name) for name in unread_metrics(given.cases)]
     rows.append(_images_without_prediction(given))
     rows += _of_attributes(given)
     if given.unmatched is not None:
@@ -67,6 +70,15 @@ def _of_cases(given: AuditInput, rows: pd.DataFrame) -> list[Row]:
             missing = part["value"].isna().groupby(part["image"]).any()
             found.append(_share(given, "missing_metric", missing, tolerated=TOLERATED, target=str(target)))
     return found
+
+
+def _unread(given: AuditInput, metric: str) -> Row:
+    """A metric that no check reads, so that nothing is said about it; a slip of writing is a finding."""
+    close = did_you_mean(metric, list(RANGES))
+    said: Row = {"item": metric, "n_images": int((given.cases["metric"] == metric).sum()), "split": _part(given)}
+    reason = f"no check reads the metric {metric!r}" + (f": {close}" if close else "")
+    verdict = "finding" if close else "not_possible"
+    return evidence_row(given, CHECK, "unread_metric", verdict=verdict, reason=reason, method="none", **said)
 
 
 def _images_without_prediction(given: AuditInput) -> Row:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fiducial.audit.case_values import check_case_values
 from fiducial.audit.given import AuditInput
 from fiducial.errors import LabelError, TableError
 from fiducial.records.tables import CASES, PREDICTED_DICE, PREDICTIONS, PROBABILITY, UNCERTAINTY, validated
@@ -30,7 +31,8 @@ def prepared(given: AuditInput) -> AuditInput:
     """The same input, valid, of one model, clean and final predictions only, in one order, with bands and source.
 
     Raises:
-        TableError: a table breaks its schema, holds several models, or says two things about one image.
+        TableError: a table breaks its schema, holds several models or a value that its metric cannot have, or says two
+            things about one image.
         LabelError: there is nothing to audit, or a target of the study has no prediction.
         StudyError: a criterion names a group that nobody belongs to.
     """
@@ -38,6 +40,7 @@ def prepared(given: AuditInput) -> AuditInput:
     beside = (everything["kind"] == "embedding") | (everything["item"] == PROBABILITY)
     predictions = _final(everything[~beside])
     measured = validated(given.cases, CASES)
+    check_case_values(measured)
     cases = _final(measured)
     readings = _beside(everything, (everything["rater"] != "") & ~beside)
     rated = _beside(measured, measured["rater"] != "")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.audit.case_values import PREFIXED, RANGES, unread_metrics
 from fiducial.audit.given import AuditInput, AuditSettings, Unmatched
 from fiducial.audit.joining import join_attributes
 from fiducial.audit.tables import finding_scores, one_row_per_image
@@ -67,6 +68,8 @@ def vendor_input(
     rows, unmatched = (rows, None) if attributes is None else _joined(rows, attributes)
     if schema is PREDICTIONS:
         _check_truth(frame, where)
+    else:
+        _check_metrics(frame, where)
     settings = replace(
         settings,
         bands={**settings.bands, **(bands or {})},
@@ -159,6 +162,19 @@ def _check_truth(frame: pd.DataFrame, where: str) -> None:
                 legal="0 and 1",
                 action="give cases with and without the finding",
             )
+
+
+def _check_metrics(frame: pd.DataFrame, where: str) -> None:
+    """At least one metric of a table of cases must be one that a check reads."""
+    unread = unread_metrics(frame)
+    if len(unread) == frame["metric"].nunique():
+        hints = [did_you_mean(name, list(RANGES)) for name in unread]
+        raise TableError(
+            f"no check reads {', '.join(unread[:4])}",
+            where=f"{where}, column metric",
+            legal=", ".join([*RANGES, *(f"{prefix}<threshold>" for prefix in PREFIXED)]),
+            action=" ".join(hint for hint in hints if hint),
+        )
 
 
 def _groupable(rows: pd.DataFrame, bands: Mapping[str, Any]) -> tuple[str, ...]:
