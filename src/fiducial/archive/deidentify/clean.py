@@ -32,16 +32,20 @@ IDENTIFIERS = {
     "AdmissionID",
     "ClinicalTrialSubjectID",
     "DeviceSerialNumber",
+    "FillerOrderNumberImagingServiceRequest",
     "InstitutionAddress",
     "InstitutionName",
+    "InsurancePlanIdentification",
     "IssuerOfPatientID",
     "MedicalRecordLocator",
     "OtherPatientIDs",
     "PatientAddress",
     "PatientID",
     "PatientTelephoneNumbers",
+    "PlacerOrderNumberImagingServiceRequest",
     "ReferringPhysicianAddress",
     "ReferringPhysicianTelephoneNumbers",
+    "RequestedProcedureID",
     "ResponsibleOrganization",
     "StationName",
 }
@@ -97,7 +101,8 @@ def clean(dataset: Dataset, about: Subject) -> None:
         if element is None or (element.is_raw and not search.may_be_in(element.value or b"")):
             continue
         old = texts_of(holder, tag)
-        new = [search.replaced(text, vr)[: LONGEST.get(vr)] for text in old]
+        cut = [search.replaced(text, vr) for text in old]
+        new = [text if text == before else text[: LONGEST.get(vr)] for text, before in zip(cut, old, strict=True)]
         if new != old:
             put(holder, tag, vr, new)
             _count(about, tag, "an identifier cut out")
