@@ -18,9 +18,10 @@ from pydicom.sequence import Sequence
 from fiducial.archive import ingest_dicom, read_image
 from fiducial.archive.decoders import DECODERS, GRIDS, Decoded
 from fiducial.archive.dicom import find_series
-from fiducial.archive.dicom.colour import expand, rgb_of_partial
+from fiducial.archive.dicom.colour import expand
 from fiducial.archive.dicom.display import grey_of, voi_curve, voi_of
 from fiducial.archive.dicom.pixels import layout_of
+from fiducial.archive.dicom.ybr import rgb_of_full, rgb_of_partial
 from fiducial.archive.pictures import read_picture
 from fiducial.errors import UnreadableFile
 
@@ -401,6 +402,16 @@ def test_planar_configuration(tmp_path: Path, dicom_picture: Write) -> None:
     planes = pixels.transpose(2, 0, 1).tobytes()
     path = dicom_picture(tmp_path / "a.dcm", pixels, US, PlanarConfiguration=1, PixelData=planes)
     np.testing.assert_array_equal(decoded(path).image.array[..., 0].transpose(2, 1, 0), pixels)
+
+
+def test_every_pair_of_colour_differences_is_converted_as_pydicom_does() -> None:
+    """A sum that ends on a half to the last digits of 32-bit numbers may be rounded otherwise there."""
+    cb, cr = np.meshgrid(np.arange(256), np.arange(256))
+    for y in (0, 1, 77, 128, 254, 255):
+        ybr = np.stack([np.full_like(cb, y), cb, cr], axis=-1).astype(np.uint8)
+        apart = np.abs(rgb_of_full(ybr).astype(int) - convert_color_space(ybr, "YBR_FULL", "RGB"))
+        assert apart.max() <= 1
+        assert np.count_nonzero(apart) <= 2
 
 
 def test_full_range_ybr(tmp_path: Path, dicom_picture: Write) -> None:

@@ -1,4 +1,4 @@
-"""Stored colour as RGB: palettes, plain or in segments, and the YBR that no library converts."""
+"""Stored colour as RGB: palettes, plain or in segments, and the YBR that pydicom does not convert."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.pixels import Layout
+from fiducial.archive.dicom.ybr import rgb_of_partial
 from fiducial.archive.refusal import refuse
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 CHANNELS = ("Red", "Green", "Blue")
 DISCRETE, LINEAR, INDIRECT = 0, 1, 2
-# RGB of YBR_PARTIAL by PS3.3 C.7.6.3.1.2, inverted: luminance 16 to 235, colour differences around 128.
-_PARTIAL = np.linalg.inv(np.array([[0.2568, 0.5041, 0.0979], [-0.1482, -0.2910, 0.4392], [0.4392, -0.3678, -0.0714]])).T
-_PARTIAL_OFFSET = np.array([16.0, 128.0, 128.0])
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,6 @@ def rgb(frame: NDArray[Any], layout: Layout, palette: Palette | None) -> NDArray
     if layout.photometric == "YBR_PARTIAL_422":
         return rgb_of_partial(frame)
     return frame
-
-
-def rgb_of_partial(ybr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB [..., 3] of YBR_PARTIAL (luminance 16 to 235): the inverse of PS3.3 C.7.6.3.1.2, rounded and clipped."""
-    values = (ybr.astype(np.float64) - _PARTIAL_OFFSET) @ _PARTIAL
-    return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
 def palette_of(dataset: Dataset, layout: Layout) -> Palette | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
 from fiducial.archive.dicom.extended import extended_frames, is_extended
 from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset, value_of
+from fiducial.archive.dicom.ybr import rgb_of_full
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 
@@ -164,8 +165,22 @@ def _decoded(layout: Layout, *, raw: bool) -> Iterator[NDArray[Any]]:
         if is_extended(layout.transfer_syntax, layout.bits_stored) and layout.n_samples == 1:
             yield from extended_frames(source)
             return
+        yield from _packed(source, options)
+        return
     for frame in iter_pixels(source, **options):
         yield _shifted(frame, layout) if "correct_unused_bits" in options else frame
+
+
+def _packed(dataset: Dataset, options: dict[str, Any]) -> Iterator[NDArray[Any]]:
+    """Frames of a compressed file; the decoder says what they are, whatever the header does."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.utils import as_pixel_options
+
+    raw = options.pop("raw")
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    for frame, found in decoder.iter_array(dataset, raw=True, **as_pixel_options(dataset, **options)):
+        is_ybr = found["photometric_interpretation"] in ("YBR_FULL", "YBR_FULL_422")
+        yield rgb_of_full(frame) if is_ybr and not raw else frame
 
 
 def _shifted(frame: NDArray[Any], layout: Layout) -> NDArray[Any]:
