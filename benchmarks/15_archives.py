@@ -93,7 +93,7 @@ def main() -> None:
                 under_test.stow(archive, sorted(path for path in files.rglob("*") if path.is_file()))
                 results = measure(archive, under_test, options)
         finally:
-            archive.stop(kill=True)
+            archive.stop()
             holder.kill()
     if options.out:
         options.out.write_text(json.dumps(results, indent=1) + "\n")

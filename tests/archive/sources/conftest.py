@@ -12,7 +12,7 @@ import pytest
 
 from fiducial.phantom.hospital import Planting, make_patients, write_hospital
 
-from .orthanc import PLUGIN, Network, Orthanc, start_orthanc, stow
+from .orthanc import MORTAL, PLUGIN, Network, Orthanc, start_orthanc, stow
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def network() -> Iterator[Network]:
     if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
         yield Network(None)
         return
-    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
+    command = [*MORTAL, "unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as holder:
         try:
             up = holder.stdout is not None and holder.stdout.readline() == b"up\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import shutil
 import socket
 import socketserver
 import ssl
@@ -27,6 +28,8 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 USER, PASSWORD = "reader", "correct horse battery"
 CALLED, CALLING = "ORTHANC", "FIDUCIAL"
 CLONE_NEWNET = 0x40000000
+# A process that ends with this one, also where this one is killed.
+MORTAL = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 QUICK = PacsAccess(credentials=f"{USER}:{PASSWORD}", timeout_s=5, n_attempts=2, backoff_s=0.05)
 
 
@@ -78,9 +81,9 @@ class Orthanc:
         """Its DICOMweb address as a source with quick timeouts."""
         return remote(self.web(query), replace(QUICK, **access))
 
-    def stop(self, *, kill: bool = False) -> None:
-        """End the process."""
-        self.process.kill() if kill else self.process.terminate()
+    def stop(self) -> None:
+        """End the process at once: asked politely, it waits for associations that nobody will end."""
+        self.process.kill()
         self.process.wait(timeout=20)
 
 
@@ -114,7 +117,7 @@ def start_orthanc(folder: Path, network: Network) -> Orthanc:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with network.entered(), (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+        process = subprocess.Popen([*MORTAL, "Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -220,4 +223,36 @@ def tls_front(port: int, certificate: Path) -> Iterator[int]:
     with Server(("127.0.0.1", 0), Relay) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield int(server.server_address[1])
+        server.shutdown()
+
+
+@contextmanager
+def stalled_front(port: int, n_bytes: int) -> Iterator[int]:
+    """A port before another that passes on so many bytes of each answer, and then nothing, and never closes."""
+    ended = threading.Event()
+
+    def pump(source: socket.socket, sink: socket.socket, most: float) -> None:
+        try:
+            while data := source.recv(1024):
+                most -= len(data)
+                if most < 0:
+                    ended.wait(60)
+                    return
+                sink.sendall(data)
+        except OSError:
+            return
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as inner:
+                threading.Thread(target=pump, args=(self.request, inner, float("inf")), daemon=True).start()
+                pump(inner, self.request, n_bytes)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Relay) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield int(server.server_address[1])
+        ended.set()
         server.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiducial.archive.refusal import code_of
@@ -106,6 +106,7 @@ values = values.filter(lambda text: text.strip() and len(text) <= 64)
 hosts = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{2,5})?", fullmatch=True)
 
 
+@settings(max_examples=50)
 @given(host=hosts, port=st.integers(1, 65535), patients=st.lists(values, min_size=1, max_size=4, unique=True))
 def test_what_is_written_is_read(host, port, patients):
     query = "&".join(f"PatientID={quote(patient, safe='')}" for patient in patients)
@@ -114,6 +115,7 @@ def test_what_is_written_is_read(host, port, patients):
     assert address.filters.values["PatientID"] == tuple(patients)
 
 
+@settings(max_examples=50)
 @given(
     patient=st.from_regex(r"[A-Z]{2}[0-9]{6}", fullmatch=True), name=st.sampled_from(["PatientID", "AccessionNumber"])
 )
@@ -123,6 +125,7 @@ def test_no_value_is_ever_shown(patient, name):
         assert patient not in f"{address} {address!r} {address.filters!r}"
 
 
+@settings(max_examples=50)
 @given(text=st.text(max_size=80) | st.text(max_size=60).map(lambda end: f"dicomweb+https://host/{end}"))
 def test_whatever_is_written_is_read_or_refused(text):
     try:
@@ -131,6 +134,7 @@ def test_whatever_is_written_is_read_or_refused(text):
         assert code_of(error) == "pacs-address"  # noqa: PT017 - most texts are refused, some are not
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=70))
 def test_a_uid_is_numbers_and_points(text):
     assert is_uid(text) == (0 < len(text) <= 64 and all(p.isascii() and p.isdigit() for p in text.split(".")))

@@ -281,7 +281,7 @@ def test_an_archive_that_dies_leaves_what_was_whole_and_names_the_rest(network, 
 
     def kill_midway(title: str, n_done: int, n_total: int) -> None:
         if title == "receiving instances" and n_done > n_total // 4 and archive.process.poll() is None:
-            archive.stop(kill=True)
+            archive.stop()
 
     rows = fetch(archive.source(), tmp_path / "received", names=NAMES, progress=kill_midway)
     assert 0 < len(rows) < 7
@@ -317,7 +317,7 @@ def test_an_archive_that_dies_within_a_series_is_asked_again_when_it_is_back(net
     try:
         rows = fetch(source, tmp_path / "received", names=NAMES, progress=silent)
     finally:
-        archive.stop(kill=True)
+        archive.stop()
     assert stopped.is_set()
     assert rows == []
     assert digests(tmp_path / "received") < digests(hospital)

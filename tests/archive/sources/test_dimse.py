@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
@@ -20,11 +21,12 @@ from fiducial.archive.pseudonym import Pseudonyms
 from fiducial.archive.refusal import code_of
 from fiducial.archive.sources import fetch, remote, survey
 from fiducial.archive.sources.dimse import FIND, GET
+from fiducial.archive.sources.staging import Staging
 from fiducial.cli.main import run
 from fiducial.errors import UnreadableFile
 from fiducial.records.progress import silent
 
-from .orthanc import CALLED, QUICK, free_port, start_orthanc, stow
+from .orthanc import CALLED, QUICK, free_port, stalled_front, start_orthanc, stow
 
 pytestmark = [pytest.mark.pacs, pytest.mark.usefixtures("inside")]
 KEY = bytes(range(32))
@@ -85,7 +87,7 @@ def test_compressed_instances_come_as_they_are_stored(network, hospital, tmp_pat
         address = archive.dimse() if how == "get" else moved(archive)
         assert fetch(remote(address, QUICK), tmp_path / "received", names=NAMES, progress=silent) == []
     finally:
-        archive.stop(kill=True)
+        archive.stop()
     received = {d.SOPInstanceUID: d for d in map(pydicom.dcmread, (tmp_path / "received").rglob("*.dcm"))}
     assert {d.file_meta.TransferSyntaxUID for d in received.values()} == {pydicom.uid.JPEGLSLossless}
     assert {uid: d.PixelData for uid, d in received.items()} == {d.SOPInstanceUID: d.PixelData for d in originals}
@@ -184,6 +186,51 @@ def test_a_port_that_speaks_something_else(tmp_path):
         error = refused(f"dimse://A@127.0.0.1:{listener.getsockname()[1]}", tmp_path, timeout_s=2)
         assert code_of(error) == "pacs-rejected"
         listener.shutdown(socket.SHUT_RDWR)
+
+
+# interruptions
+
+
+@pytest.mark.parametrize(("n_bytes", "what"), [(1500, "C-FIND"), (60_000, "C-GET")])
+@pytest.mark.usefixtures("dimse_allowed")
+def test_an_archive_that_falls_silent_within_a_message_is_given_up(orthanc, tmp_path, n_bytes, what):
+    before = set(threading.enumerate())
+    with stalled_front(orthanc.dicom, n_bytes) as port:
+        address = orthanc.dimse("Modality=PT").replace(str(orthanc.dicom), str(port))
+        error = refused(address, tmp_path, timeout_s=1, n_attempts=1)
+        assert code_of(error) == "pacs-timeout"
+        assert what in error.given
+        assert not [t for t in set(threading.enumerate()) - before if not t.daemon], "a thread would keep the process"
+
+
+@pytest.mark.parametrize("how", ["get", "move"])
+@pytest.mark.usefixtures("dimse_allowed")
+def test_an_archive_that_dies_within_a_series(network, hospital, tmp_path, how):
+    archive = start_orthanc(tmp_path / "orthanc", network)
+    files = sorted(path for path in hospital.rglob("*") if path.is_file())
+    stow(archive, [path for path in files if pydicom.dcmread(path, stop_before_pixels=True).Modality == "PT"])
+
+    def kill_midway(title: str, n_done: int, n_total: int) -> None:
+        if title == "receiving instances" and 5 < n_done < n_total and archive.process.poll() is None:
+            archive.stop()
+
+    address = archive.dimse() if how == "get" else moved(archive)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(UnreadableFile) as error:
+        fetch(remote(address, QUICK), tmp_path / "in", names=NAMES, progress=kill_midway)
+    assert archive.process.poll() is not None
+    assert code_of(error.value) in {"pacs-cut", "pacs-unreachable"}
+    assert not list((tmp_path / "in").rglob("*.dcm")), "a part of a series is not left to be read"
+
+
+@pytest.mark.usefixtures("dimse_allowed")
+def test_a_full_disk_is_said_as_what_it_is(orthanc, tmp_path, monkeypatch):
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Staging, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch(remote(orthanc.dimse("Modality=RTSTRUCT"), QUICK), tmp_path, names=NAMES, progress=silent)
 
 
 # archives that do not keep their word

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiducial.archive.refusal import code_of
@@ -37,6 +37,7 @@ def test_a_body_that_is_not_read_is_passed_over():
     assert b"".join(next(bodies)) == b"th\r\nree"
 
 
+@settings(max_examples=40)
 @given(data=st.data(), bodies=st.lists(st.binary(max_size=60), max_size=5))
 def test_the_parts_do_not_depend_on_where_the_message_is_cut(data, bodies):
     bodies = [body for body in bodies if b"--cut" not in body]
@@ -47,6 +48,7 @@ def test_the_parts_do_not_depend_on_where_the_message_is_cut(data, bodies):
     assert parts(pieces, b"cut") == bodies
 
 
+@settings(max_examples=40)
 @given(st.integers(0, len(BY_HAND) - 5))
 def test_a_message_that_ends_early_is_never_whole(length):
     with pytest.raises(UnreadableFile) as refused:

@@ -14,6 +14,7 @@ from fiducial.archive.refusal import refuse
 from fiducial.archive.sources.access import PacsAccess
 from fiducial.archive.sources.address import SERIES_KEYS, STUDY_KEYS, DimseAddress, is_uid
 from fiducial.archive.sources.staging import Arriving, SeriesEntry
+from fiducial.archive.sources.watch import Watch
 from fiducial.errors import UnreadableFile
 
 if TYPE_CHECKING:
@@ -80,13 +81,15 @@ class Dimse:
         self._access = access
         self._lock = threading.Lock()
         self._arriving: Arriving | None = None
-        self._problem: UnreadableFile | None = None
+        self._problem: UnreadableFile | OSError | None = None
         self._last_s = 0.0
         self._n_pending = 0
+        self._watch = Watch(access.timeout_s)
         self._server = self._listen() if address.retrieve == "move" else None
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and close what is still open."""
+        self._watch.end()
         if self._server is not None:
             self._server.shutdown()
 
@@ -147,7 +150,7 @@ class Dimse:
         storage = [build_context(name, syntax) for name in classes for syntax in SYNTAXES[:each]]
         contexts = [build_context(GET), *storage][:MAX_CONTEXTS]
         roles = [build_role(name, scp_role=True) for name in classes]
-        with self._association(contexts, ext_neg=roles, evt_handlers=self._handlers()) as association:
+        with self._association(contexts, ext_neg=roles) as association:
             self._finished(_sent(association.send_c_get, asked, GET, where=self._where), "C-GET")
 
     def _move(self, asked: Dataset, arriving: Arriving) -> None:
@@ -181,9 +184,13 @@ class Dimse:
 
         return [
             (evt.EVT_C_STORE, self._store),
+            (evt.EVT_CONN_OPEN, self._watch.opened),
+            *(
+                (event, handler)
+                for event in (evt.EVT_DATA_RECV, evt.EVT_DATA_SENT)
+                for handler in (self._watch.alive, _acknowledge)
+            ),
             (evt.EVT_DATA_RECV, self._count),
-            (evt.EVT_DATA_RECV, _acknowledge),
-            (evt.EVT_DATA_SENT, _acknowledge),
         ]
 
     def _store(self, event: Event) -> int:
@@ -195,7 +202,7 @@ class Dimse:
                 return 0xA700
             try:
                 self._arriving.store([event.encoded_dataset()])
-            except UnreadableFile as problem:
+            except (UnreadableFile, OSError) as problem:  # raised again where the retrieval is waited for
                 self._problem = problem
                 return 0xA700
         return SUCCESS
@@ -245,6 +252,8 @@ class Dimse:
         if "Status" not in status:
             if self._problem is not None:
                 raise self._problem
+            if self._watch.expired:
+                raise refuse("pacs-timeout", f"no answer to {what} in time", where=self._where)
             found = f"no answer to {what}; so ends an archive that does not know the calling AE title, too"
             raise refuse("pacs-cut", found, where=self._where)
         code = int(status.Status)
@@ -260,8 +269,8 @@ class Dimse:
         from pynetdicom import AE
 
         entity = AE(ae_title=self._address.calling)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._access.timeout_s
-        entity.connection_timeout = self._access.timeout_s
+        entity.acse_timeout = entity.connection_timeout = self._access.timeout_s
+        entity.dimse_timeout = entity.network_timeout = None  # how long silence may last is for the watch to say
         entity.maximum_pdu_size = MAX_PDU
         return entity
 
@@ -277,23 +286,36 @@ class Dimse:
         Raises:
             UnreadableFile: ``pacs-unreachable``, ``pacs-timeout`` or ``pacs-rejected``.
         """
+        self._watch.arm()
+        try:
+            association = self._associated(contexts, **given)
+            try:
+                yield association
+            except BaseException:
+                association.abort()  # whatever it would still send is not waited for
+                raise
+            if association.is_established:
+                association.release()
+        finally:
+            self._watch.disarm()
+
+    def _associated(self, contexts: list[Any], **given: Any) -> Association:
         address = self._address
         try:
             association = self._entity().associate(
-                address.host, address.port, contexts, ae_title=address.called, max_pdu=MAX_PDU, **given
+                address.host,
+                address.port,
+                contexts,
+                ae_title=address.called,
+                max_pdu=MAX_PDU,
+                evt_handlers=self._handlers(),
+                **given,
             )
         except OSError:
             raise refuse("pacs-unreachable", "the host has no address", where=self._where) from None
         if not association.is_established:
             raise self._not_associated(association)
-        try:
-            yield association
-        except BaseException:
-            if association.is_established:
-                association.abort()  # whatever it would still send is not waited for
-            raise
-        if association.is_established:
-            association.release()
+        return association
 
     def _not_associated(self, association: Association) -> UnreadableFile:
         """Why there is no association; a connection of its own tells a closed port from a refusal."""
@@ -301,6 +323,8 @@ class Dimse:
             answer = association.acceptor.primitive
             reason = getattr(answer, "reason_str", "") or "no reason given"
             return refuse("pacs-rejected", f"the association was rejected: {reason}", where=self._where)
+        if self._watch.expired:
+            return refuse("pacs-timeout", "no answer to the request for an association in time", where=self._where)
         try:
             with socket.create_connection((self._address.host, self._address.port), self._access.timeout_s):
                 return refuse("pacs-rejected", "it answers, but accepts no association for this", where=self._where)
