@@ -117,10 +117,14 @@ def simpleitk_volume(folder: Path) -> Callable[[], Any]:
     """Its series reader, with GDCM's order of files."""
     import SimpleITK as sitk  # noqa: N813 - the library's own custom
 
+    kept: list[Any] = []
+
     def run() -> Any:
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-        return sitk.GetArrayViewFromImage(reader.Execute()).transpose(2, 1, 0)
+        # A view costs no copy, and lives no longer than its image.
+        kept.append(reader.Execute())
+        return sitk.GetArrayViewFromImage(kept[0]).transpose(2, 1, 0)
 
     return run
 

@@ -41,14 +41,15 @@ def distinct(headers: tuple[FileHeader, ...]) -> Distinct:
     Raises:
         UnreadableFile: ``conflicting-copies``.
     """
-    whole = {h.text("SOPInstanceUID") for h in headers if not is_cut(h)} - {""}
+    short = {h.path for h in headers if is_cut(h)}
+    whole = {h.text("SOPInstanceUID") for h in headers if h.path not in short} - {""}
     kept: list[FileHeader] = []
     firsts: dict[str, FileHeader] = {}
     copies: dict[str, list[Path]] = defaultdict(list)
     cut: dict[str, list[Path]] = defaultdict(list)
     for header in headers:
         uid = header.text("SOPInstanceUID")
-        if uid in whole and is_cut(header):
+        if uid in whole and header.path in short:
             if header.path not in cut[uid]:
                 cut[uid].append(header.path)
             continue

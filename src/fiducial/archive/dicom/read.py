@@ -151,7 +151,7 @@ def _scales(stack: Stack) -> _Scales:
     pairs = [(h.number("RescaleSlope"), h.number("RescaleIntercept")) for h in headers]
     absent = all(pair == (None, None) for pair in pairs)
     if len(mapped) == 1 and (
-        mapped <= set(REAL_WORLD.get(modality, ())) or (modality == "MR" and absent and mapped != {""})
+        mapped <= set(REAL_WORLD.get(modality, ())) or (modality not in ("CT", "PT") and absent and mapped != {""})
     ):
         real = [(h.number("RealWorldValueSlope"), h.number("RealWorldValueIntercept")) for h in headers]
         return _Scales(_valid(np.array(real, dtype=np.float64)))
