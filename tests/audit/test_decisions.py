@@ -216,6 +216,15 @@ def test_masks_say_how_many_the_mean_dice_needs(clean_masks: AuditInput) -> None
     assert all(math.isfinite(one["value"]) for one in rows)
 
 
+def test_no_fewer_patients_than_an_interval_takes_to_hold(clean_masks: AuditInput) -> None:
+    alike = clean_masks.cases.assign(value=np.linspace(0.88, 0.92, len(clean_masks.cases)))
+    rows = check_sample_size(prepared(replace(clean_masks, cases=alike))).evidence
+    needed = [one for one in rows if one["statistic"] == "dice"]
+    assert needed
+    assert all(one["value"] == 100 for one in needed)
+    assert all("below 100 such an interval holds less often than it says" in one["reason"] for one in needed)
+
+
 def test_cases_that_do_not_vary_say_nothing_about_how_many_are_needed(clean_masks: AuditInput) -> None:
     empty = replace(clean_masks, cases=clean_masks.cases.assign(value=0.0))
     assert not [one for one in check_sample_size(empty).evidence if one["statistic"] == "dice"]

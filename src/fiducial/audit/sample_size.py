@@ -16,6 +16,7 @@ from fiducial.audit.evidence import evidence_row
 from fiducial.audit.given import AuditInput, CheckResult, Row
 from fiducial.audit.masks import CaseColumn, case_columns
 from fiducial.audit.measure import score_interval
+from fiducial.audit.minimum import minimum_n_of
 from fiducial.audit.scores import ScoreColumn, audited_columns
 from fiducial.audit.thresholds import threshold_of
 
@@ -102,7 +103,10 @@ def _of_dice(given: AuditInput, column: CaseColumn) -> list[Row]:
         f"for an interval of ±{HALF_WIDTH_DICE:g} of the mean Dice, if cases vary as here "
         f"(standard deviation {spread:.3f}), one image per patient"
     )
-    return [_row(given, column, "dice", n, text, "(z s / h) squared", "")]
+    fewest = minimum_n_of("dice", float(column.value.mean()))
+    if n < fewest:
+        text += f"; the width alone takes {n:.0f}, but below {fewest} such an interval holds less often than it says"
+    return [_row(given, column, "dice", max(n, fewest), text, "(z s / h) squared", "")]
 
 
 def _of_criteria(given: AuditInput) -> list[Row]:
