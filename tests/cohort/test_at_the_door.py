@@ -296,6 +296,7 @@ def test_a_batch_of_one_value_is_named_and_one_batch_is_nothing_to_harmonise() -
 
 def test_names_and_acquisition_are_no_covariates() -> None:
     frame = cohort(60, note=lambda i, _: f"free text {i}", kernel=lambda i, _: "AB"[i % 2], constant=1)
+    frame["image_type"] = ["original", "derived"] * 30
     assert site_table(frame).covariates == ()
 
 

@@ -57,6 +57,16 @@ def test_a_prior_is_of_the_same_modality_body_part_and_series() -> None:
     assert pairs["by"].tolist() == ["name"]
 
 
+def test_an_echo_is_paired_with_its_own_and_columns_that_nobody_filled_do_not_count() -> None:
+    frame = cohort(
+        {"visit": "1", "echo_time_ms": 10.0, "b_value": float("nan")},
+        {"visit": "1", "echo_time_ms": 80.0, "b_value": float("nan")},
+        {"visit": "2", "echo_time_ms": 80.0, "b_value": float("nan")},
+        {"visit": "2", "echo_time_ms": float("nan"), "b_value": float("nan")},
+    )
+    assert pair_visits(frame)[["image", "prior"]].to_numpy().tolist() == [["i2", "i1"]]
+
+
 def test_of_several_images_of_the_prior_visit_the_first_is_taken() -> None:
     frame = cohort({"visit": "1"}, {"visit": "1"}, {"visit": "2"}, {"visit": "2"})
     assert pair_visits(frame)[["image", "prior"]].to_numpy().tolist() == [["i2", "i0"], ["i3", "i0"]]

@@ -24,6 +24,13 @@ STRONG = 0.3
 """Cramér's V or correlation ratio from which on a covariate and the batch are said to go together: Cohen's medium."""
 LIKE_A_NAME = 0.5
 UNKNOWN = "(not stated)"
+MADE = (
+    *("image_type", "echo_time_ms", "b_value", "spacing_source", "frames", "frame_time_ms", "photometric", "voi"),
+    *("window_center", "window_width", "padding", "padding_value", "series_description", "body_part", "laterality"),
+    *("suv_lbm_per_bw", "suv_lbm_james_per_bw", "suv_bsa_per_bw", "patient_orientation", "icc_profile", "n_frames"),
+    *("spacing_calibration", "ultrasound_regions"),
+)
+"""Further columns that say how an image was made or stored: no covariates either."""
 PREFIX = "feature_"
 
 
@@ -97,7 +104,7 @@ def _covariates(images: pd.DataFrame, batch: list[str]) -> tuple[str, ...]:
         words = words_of(images[name])
         n_values = words[words != ""].nunique()
         number = pd.api.types.is_numeric_dtype(images[name])
-        if name in ASKED or name in batch or n_values < 2:
+        if name in ASKED or name in MADE or name in batch or n_values < 2:
             continue
         if number or n_values <= LIKE_A_NAME * len(images):
             kept.append(name)
@@ -143,7 +150,7 @@ def _tie(frame: pd.DataFrame, name: str) -> Tie:
         found, measure = cramers_v(words, people["batch"]), "Cramér's V"
     alone = _of_one_value(people["batch"], words) if measure != "correlation ratio" else []
     warning = ""
-    if alone and people["batch"].nunique() > 1:
+    if alone and people["batch"].nunique() > 1 and words.nunique() > 1:
         warning = f"all people of {', '.join(alone[:3])} have one value: batch and {name} cannot be told apart there"
     elif found.value >= STRONG and found.p < 0.05:
         warning = f"goes with the batch ({measure} {found.value:.2f}): harmonising may remove it, or fail to"

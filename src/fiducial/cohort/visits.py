@@ -16,6 +16,7 @@ from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from fiducial.cohort.features import words_of
 from fiducial.cohort.table import images_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 Ordered = Literal["date", "name", ""]
 
-ALIKE = ("modality", "body_part", "laterality", "view", "series_description", "protocol", "sequence")
+ALIKE = (
+    *("modality", "body_part", "laterality", "view", "series_description", "protocol", "sequence"),
+    *("echo_time_ms", "b_value"),
+)
 """Columns in which a prior image must equal the current one, where the cohort has them."""
 FIRST_NAMES = ("baseline", "bl", "screening", "initial", "prior", "pre")
 _NUMBERED = re.compile(r"(?P<prefix>\D*?)(?P<number>\d{1,4})")
@@ -112,7 +116,8 @@ def pair_visits(cohort: pd.DataFrame) -> pd.DataFrame:
             continue
         visits = {visit.name: visit for visit in _visits(images)}
         places, by = _places(list(visits.values()))
-        for key, kind in images.groupby(alike, sort=True) if by else ():
+        kinds = [words_of(images[name]) for name in alike]
+        for key, kind in images.groupby(kinds, sort=True) if by else ():
             first = kind.sort_values("image").drop_duplicates("visit").set_index("visit")["image"]
             for image, name in zip(kind["image"], kind["visit"], strict=True):
                 earlier = sorted((v for v in first.index if places[v] < places[name]), key=lambda v: (-places[v], v))

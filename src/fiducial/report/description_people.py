@@ -44,7 +44,10 @@ def people(given: DescriptionInput) -> Section:
         )
     if given.acquisition:
         blocks.append(Fold("How images were made, as far as headers say", [plain_table(given.acquisition)]))
-    return Section("people", "People", blocks, lead="Of a person with several images, the first counts.")
+    known = dict(given.counts)
+    several = known.get("Images", 0) > known.get("Subjects", 0)
+    lead = "Of a person with several images, the first counts." if several else ""
+    return Section("people", "People", blocks, lead=lead)
 
 
 def labels(given: DescriptionInput) -> Section | None:

@@ -152,7 +152,7 @@ def strips(
     with styled():
         figure, (axes,) = new_figure(0.85 + 0.52 * len(names))
         if min(everything) > 0 and max(everything) > WIDE_RANGE * min(everything):
-            _logarithmic(axes)
+            _logarithmic(axes, math.log10(max(everything) / min(everything)))
         for y, name in enumerate(names):
             own = sorted(float(v) for v in values[name])
             if len(own) > 1:
@@ -250,12 +250,12 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _logarithmic(axes: Axes) -> None:
+def _logarithmic(axes: Axes, decades: float) -> None:
     """A logarithmic axis whose labels are plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
