@@ -286,7 +286,8 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "colour": (put("SamplesPerPixel", 3), "SamplesPerPixel 3"),
     "whole-slide": (object_of(SLIDE), "Whole Slide Microscopy"),
     "segmentation-object": (object_of(SEGMENTATION), "Surface Segmentation"),
-    "structured-report": (object_of("1.2.840.10008.5.1.4.1.1.88.33"), "Comprehensive SR"),
+    "structured-report": (object_of("1.2.840.10008.5.1.4.1.1.88.11"), "Basic Text SR"),
+    "key-objects": (object_of("1.2.840.10008.5.1.4.1.1.88.59"), "Key Object Selection"),
     "presentation-state": (object_of("1.2.840.10008.5.1.4.1.1.11.1"), "Presentation State"),
     "radiotherapy-object": (object_of("1.2.840.10008.5.1.4.1.1.481.5"), "RT Plan"),
     "unsupported-modality": (object_of("1.2.840.10008.5.1.4.1.1.9.1.1"), "12-lead ECG"),
@@ -474,7 +475,7 @@ def test_refusal_is_raised(code: str, tmp_path: Path) -> None:
 def test_every_code_is_provoked() -> None:
     elsewhere = {"no-decoder", "no-files", "unexpected", "worker-died"}
     # Each of these is provoked beside its reader or its source: test_segmentation.py, test_dose.py ...
-    elsewhere |= {code for code in REFUSALS if code.startswith(("seg-", "dose-", "map-", "export-", "pacs-"))}
+    elsewhere |= {code for code in REFUSALS if code.startswith(("seg-", "dose-", "map-", "sr-", "export-", "pacs-"))}
     assert set(REPORTED) | set(RAISED) | elsewhere == set(REFUSALS)
 
 

@@ -13,14 +13,17 @@ from typing import Any, Literal
 
 from fiducial.archive.dates import DateShift, home_sites
 from fiducial.archive.dicom.discover import Discovery, SeriesFiles, discover
+from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.kinds import OBJECTS
 from fiducial.archive.dicom.planes import is_compressed
-from fiducial.archive.drawers import WORDS
+from fiducial.archive.drawers import DRAWERS, WORDS
 from fiducial.archive.matching import Match, match_objects
 from fiducial.archive.materialise import MaskJob, SeriesJob, identifiers, image_id, make_image, make_masks, place_of
 from fiducial.archive.pseudonym import Pseudonyms, Redactor, private_folder, write_private
 from fiducial.archive.refusal import REFUSALS, refuse
 from fiducial.archive.report import IngestRow, rejected
 from fiducial.archive.sources import Remote, received
+from fiducial.archive.tables import ingest_tables
 from fiducial.archive.unpack import Unpacked, unpack_zip
 from fiducial.compute import Failure, map_cases
 from fiducial.records.progress import Progress, silent
@@ -88,7 +91,8 @@ def ingest_dicom(
         report = [item.report for item in images.results.values()]
         report += [_failed(series_jobs[f.key].image, series_jobs[f.key].series, f) for f in images.failures]
         rows = {key: item.row for key, item in images.results.items() if item.row is not None}
-        matches = match_objects(found.objects, found.series, workers=workers, progress=progress)
+        drawn, reports = _objects(found)
+        matches = match_objects(drawn, found.series, workers=workers, progress=progress)
         mask_jobs, unmatched = _mask_jobs(matches, series_jobs, rows)
         masks = map_cases(
             partial(make_masks, out=out),
@@ -98,7 +102,10 @@ def ingest_dicom(
             title="drawing structures",
             isolated=is_compressed(found.objects),
         )
-        report += unmatched
+        table_rows, table_report = ingest_tables(
+            reports, series_jobs, names, out=out, workers=workers, progress=progress
+        )
+        report += [*unmatched, *table_report]
         report += [row for made in masks.results.values() for row in made.report]
         report += [_failed_masks(mask_jobs[f.key], f) for f in masks.failures]
         base = root if root.is_dir() else root.parent
@@ -111,7 +118,7 @@ def ingest_dicom(
         redact = Redactor(_replacements(found, names))
         report = [_public(row, base, source if isinstance(source, Path) else base, redact) for row in report]
     return DicomIngest(
-        (*rows.values(), *mask_rows), tuple(sorted(report, key=lambda r: (r.source, r.series))), subjects
+        (*rows.values(), *mask_rows, *table_rows), tuple(sorted(report, key=lambda r: (r.source, r.series))), subjects
     )
 
 
@@ -144,6 +151,14 @@ def _headers(found: Discovery) -> list[Any]:
     """Every header that was read."""
     series = [header for series in found.series for header in series.headers]
     return [*series, *found.objects, *(item.header for item in found.refused if item.header is not None)]
+
+
+def _objects(found: Discovery) -> tuple[tuple[FileHeader, ...], tuple[FileHeader, ...]]:
+    """Objects that are drawn on a series, and reports about one."""
+    drawn = [OBJECTS[header.text("SOPClassUID")] in DRAWERS for header in found.objects]
+    both = ([h for h, on in zip(found.objects, drawn, strict=True) if on is wanted] for wanted in (True, False))
+    first, second = (tuple(headers) for headers in both)
+    return first, second
 
 
 def _series_jobs(found: Discovery, names: Pseudonyms, shift: DateShift) -> dict[str, SeriesJob]:

@@ -90,6 +90,8 @@ def _look(case: tuple[str, str]) -> dict[str, str]:
     from fiducial.archive import read_image, read_mask
 
     path, role = case
+    if role == "table":
+        return {"sha256": sha256_file(path)}
     if role == "mask":
         mask = read_mask(path)
         volume_ml = float(np.count_nonzero(mask.array)) * mask.geometry.voxel_ml

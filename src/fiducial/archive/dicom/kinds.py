@@ -78,6 +78,10 @@ OBJECTS: dict[str, str] = {
     RT_STRUCTURE_SET: "structure_set",
     "1.2.840.10008.5.1.4.1.1.66.4": "segmentation",
     "1.2.840.10008.5.1.4.1.1.66.7": "segmentation",
+    # Enhanced, Comprehensive and Comprehensive 3D SR: those that hold TID 1500.
+    f"{_IMAGE}88.22": "report",
+    f"{_IMAGE}88.33": "report",
+    f"{_IMAGE}88.34": "report",
 }
 # What the Modality of a kind's images is, whatever the header says.
 MODALITIES: dict[str, str] = {CT_IMAGE: "CT", MR_IMAGE: "MR", PET_IMAGE: "PT", **ENHANCED}
@@ -89,6 +93,7 @@ REFUSED: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.77.1.6": "whole-slide",
     "1.2.840.10008.5.1.4.1.1.66.5": "segmentation-object",
     "1.2.840.10008.5.1.4.1.1.88": "structured-report",
+    "1.2.840.10008.5.1.4.1.1.88.59": "key-objects",
     "1.2.840.10008.5.1.4.1.1.11": "presentation-state",
     "1.2.840.10008.5.1.4.1.1.481": "radiotherapy-object",
 }
