@@ -89,9 +89,10 @@ class Dimse:
 
     def close(self) -> None:
         """Stop listening, and close what is still open."""
-        self._watch.end()
+        self._watch.shut()
         if self._server is not None:
             self._server.shutdown()
+        self._watch.end()
 
     def list_series(self, limit: int) -> list[SeriesEntry]:
         """The series that match, without their instances; one more than ``limit`` at most."""

@@ -52,21 +52,25 @@ class Watch:
         """Something came or went (for ``EVT_DATA_RECV`` and ``EVT_DATA_SENT``)."""
         self._last_s = time.monotonic()
 
+    def shut(self) -> None:
+        """End every connection: whoever reads from one is told that there is no more."""
+        with self._lock:
+            for connection in self._sockets:
+                with suppress(OSError):  # it has ended already
+                    connection.shutdown(socket.SHUT_RDWR)
+
     def end(self) -> None:
-        """Close whatever is still open, and stop watching."""
+        """Stop watching, and close what the library leaves open: it closes no socket that has ended before."""
         self._ended.set()
-        self._shut()
         self._thread.join()
+        self.shut()
+        with self._lock:
+            for connection in self._sockets:
+                connection.close()
+            self._sockets = []
 
     def _run(self) -> None:
         while not self._ended.wait(min(1.0, self._timeout_s / 5)):
             if self._armed.is_set() and time.monotonic() - self._last_s > self._timeout_s:
                 self.expired = True
-                self._shut()
-
-    def _shut(self) -> None:
-        with self._lock:
-            for connection in self._sockets:
-                with suppress(OSError):  # it is closed already
-                    connection.shutdown(socket.SHUT_RDWR)
-            self._sockets = []
+                self.shut()
