@@ -89,17 +89,13 @@ def test_masks_go_with_their_image(people: People) -> None:
     assert kept["image"].tolist() == ["s0001-0", "s0001-0~a"]
 
 
-def test_ten_thousand_images_are_checked_in_seconds(people: People) -> None:
-    import time
-
+def test_one_copy_among_ten_thousand_images(people: People) -> None:
     generator = np.random.default_rng(1)
     cohort = people(10_000)
     cohort["signature"] = [row.tobytes().hex() for row in generator.integers(0, 256, (10_000, 256), dtype=np.uint8)]
     cohort.loc[9_000, "signature"] = cohort.loc[10, "signature"]
     cohort["split"] = ["train"] * 6000 + ["validation"] * 1000 + ["calibration"] * 1000 + ["test"] * 2000
-    started = time.perf_counter()
     leaks = find_leaks(cohort)
-    assert time.perf_counter() - started < 20
     assert [(k.kind, k.image_a, k.image_b) for k in leaks] == [("near", "s0010-0", "s9000-0")]
 
 

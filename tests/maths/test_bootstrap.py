@@ -136,16 +136,6 @@ def test_what_cannot_be_computed_is_nan():
     assert found.n_subjects.tolist() == [2, 0]
 
 
-def test_two_thousand_replicates_of_eight_metrics_are_quick():
-    import time
-
-    subject, truth, score = rows(10_000, 6_000)
-    every = binary_statistics(truth, score, threshold=0.6, edges=bin_edges(score))
-    start = time.perf_counter()
-    clustered_bootstrap(every, subject, n_replicates=2000)
-    assert time.perf_counter() - start < 15  # 5 s on two free cores; a loop over rows takes a minute
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
