@@ -144,6 +144,16 @@ def test_a_cohort_whose_files_are_gone_is_described_without_pictures(cohort: Pat
     assert "<img " not in made.page.read_text()
 
 
+def test_few_images_are_not_said_to_stand_in_line(cohort: Path, tmp_path: Path) -> None:
+    from fiducial.cohort import load_cohort
+    from fiducial.records.tables import COHORT, write_table
+
+    write_table(load_cohort(cohort).iloc[:6], tmp_path / "cohort.parquet", COHORT)
+    page = describe(tmp_path, workers=1).page.read_text()
+    assert "nothing can be called usual" in page
+    assert "from 2 sites" in page
+
+
 def test_names_are_text_and_never_markup(cohort: Path) -> None:
     from fiducial.cohort import load_cohort
     from fiducial.flows.describe import _find, _input
@@ -182,4 +192,6 @@ def test_a_cohort_of_one_picture_has_a_page(tmp_path: Path) -> None:
     assert "1 subject with 1 image." in page
     assert "Neither sex nor age is known" in page
     assert "neither labels nor attributes" in page
+    assert "fewer than five images of each kind" in page
+    assert "of its variance is white noise" in page  # and so it is
     assert made.notes == ("Outliers among (not stated): it takes 20 images to say what is usual; there is 1",)

@@ -136,6 +136,9 @@ def spreads(cohort: pd.DataFrame, table: FeatureTable) -> list[Spread]:
             by_group = {name: [float(v) for v in own[feature.key]] for name, own in parts}
             images = {name: [str(v) for v in own["image"]] for name, own in parts}
             said = unit if feature.unit == "image" else feature.unit
+            if said == "mm" and unit == "grey" and (kind[["spacing_x_mm", "spacing_y_mm"]] == 1).all(axis=None):
+                # Pictures whose files say no size have pixels of 1 mm by name only.
+                said = "pixels"
             found.append(Spread(str(modality), feature, said, by_group, images))
     return found
 

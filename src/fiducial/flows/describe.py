@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PAGE = "description.html"
 MOST_PICTURES = 12
 MOST_SPREADS = 24
+UNMEASURED = "Quality"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _find(cohort: pd.DataFrame, progress: Progress) -> _Found:
         for name, n in not_compared(cohort).items()
     ]
     if "noise" not in figures.frame.columns:
-        notes.append("Quality: this cohort was made by an earlier version; ingest it again to have it measured")
+        notes.append(f"{UNMEASURED}: this cohort was made by an earlier version; ingest it again to have it measured")
     steps: dict[str, Callable[[], Any]] = {
         "spreads": lambda: spreads(cohort, figures),
         "outliers": lambda: find_outliers(cohort),
@@ -195,7 +196,8 @@ def _followed(cohort: pd.DataFrame) -> int:
 def _input(found: _Found, about: dict[str, Any], pictures: list[Picture]) -> DescriptionInput:
     """Everything that the page shows, as plain rows."""
     from fiducial.cohort import describe as describe_cohort
-    from fiducial.cohort.by_site import acquisition_table, missing_by_site, people, prevalence_by_site
+    from fiducial.cohort.by_site import acquisition_table, missing_by_site, people, prevalence_by_site, site_of
+    from fiducial.cohort.outliers import FEWEST
     from fiducial.flows.check import described
     from fiducial.report import DescriptionInput
 
@@ -230,6 +232,9 @@ def _input(found: _Found, about: dict[str, Any], pictures: list[Picture]) -> Des
         copies=[{**asdict(copy), "same_person": copy.same_person} for copy in found.copies],
         leaks=_records(found.leaks),
         notes=found.notes,
+        n_groups=int(site_of(cohort)[1].nunique()),
+        measured=not any(note.startswith(UNMEASURED) for note in found.notes),
+        compared=bool((images["modality"].value_counts() >= FEWEST).any()),
     )
 
 

@@ -25,7 +25,8 @@ class DescriptionInput:
     ``probes``: attribute, modality, seen_in, groups, p, p_adjusted, verdict, text. ``batches`` and ``ties`` come from
     the site table. ``pairs``: image, prior, interval_days, rank. ``problems``: subject, kind, text. ``copies``: kind,
     image_a, image_b, same_person, distance. ``leaks``: kind, image_a, split_a, image_b, split_b. ``notes``: what could
-    not be measured.
+    not be measured. ``n_groups`` counts the groups that images are compared by; ``measured`` says whether ingest
+    measured quality, ``compared`` whether there were enough images of any kind to say what is usual.
     """
 
     name: str
@@ -49,6 +50,9 @@ class DescriptionInput:
     copies: Sequence[Row]
     leaks: Sequence[Row]
     notes: Sequence[str] = field(default_factory=tuple)
+    n_groups: int = 0
+    measured: bool = True
+    compared: bool = True
 
 
 def render_description(given: DescriptionInput) -> str:
@@ -92,10 +96,8 @@ def _sentence(given: DescriptionInput) -> str:
     known = dict(given.counts)
     subjects = wording.plural(known.get("Subjects", 0), "subject", "subjects")
     images = wording.plural(known.get("Images", 0), "image", "images")
-    groups = {str(row["group"]) for row in given.people}
-    places = (
-        f" from {wording.plural(len(groups), given.compared_by, given.compared_by + 's')}" if given.compared_by else ""
-    )
+    one = given.compared_by
+    places = f" from {wording.plural(given.n_groups, one, f'{one}s')}" if one and given.n_groups else ""
     return f"{subjects} with {images}{places}."
 
 

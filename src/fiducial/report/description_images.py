@@ -34,7 +34,9 @@ def quality(given: DescriptionInput) -> Section:
     """Quality by site, and the images that stand out, with a picture of each."""
     blocks = _spread_blocks(given, ("quality",), "quality")
     if not blocks:
-        blocks.append(Text("This cohort was made before quality was measured: ingest it again.", "missing"))
+        told = "There are fewer than five images of each kind: their figures are in cohort.parquet, and not drawn."
+        again = "This cohort was made before quality was measured: ingest it again."
+        blocks.append(Text(told if given.measured else again, "missing"))
     if given.outliers:
         columns = (Column("Image"), Column("Where"), Column("What sets it apart"))
         lines = [
@@ -56,8 +58,10 @@ def quality(given: DescriptionInput) -> Section:
             blocks.append(Text(f"{len(given.outliers) - MOST_ROWS:,} more are in the JSON (--json).", "note"))
         if given.pictures:
             blocks.append(Pictures("The first of them", given.pictures))
-    else:
+    elif given.compared:
         blocks.append(Text("No image stands out from those beside it."))
+    else:
+        blocks.append(Text("Among so few images nothing can be called usual, and none can stand out.", "missing"))
     lead = (
         "Each image against the median of its modality at its site, in robust standard deviations. A diamond marks an "
         "image that stands out; it may be a rare patient as well as a bad image."
