@@ -22,6 +22,7 @@ from fiducial.archive.export.sr import measure_masks, write_report
 from fiducial.archive.measurements import COLUMNS, read_measurements
 from fiducial.cohort import ingest, load_cohort
 from fiducial.errors import UnreadableFile
+from fiducial.flows import check
 from fiducial.records.image import Geometry, Image
 
 SHAPE = (11, 9, 6)
@@ -86,6 +87,8 @@ def test_a_cohort_keeps_the_table_beside_its_images(visit: Path, tmp_path: Path)
     ingest(visit, tmp_path / "cohort", workers=1)
     cohort = load_cohort(tmp_path / "cohort")
     assert cohort["role"].value_counts().to_dict() == {"mask": 2, "image": 1, "table": 1}
+    checked = check(tmp_path / "cohort")
+    assert (checked.n_subjects, checked.n_images) == (1, 1)
     assert len(cohort.loc[cohort["role"] == "table", "sha256"].iloc[0]) == 64
 
 

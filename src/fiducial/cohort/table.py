@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "cohort.parquet"
+BESIDE = ("mask", "table", "text")
 REPORT = "ingest.json"
 # Where files lie, how they are divided, and what follows from the voxels: none of it changes what the cohort is.
 OUTSIDE_DIGEST = ("path", "split", "fold", "signature", "fingerprint")
@@ -53,8 +54,8 @@ def check_masks(cohort: pd.DataFrame, *, where: str = "") -> None:
 
 
 def images_of(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are no masks."""
-    return cohort[cohort["role"] != "mask"]
+    """Rows of images, and of people without one: no masks, and no tables or texts about an image."""
+    return cohort[~cohort["role"].isin(BESIDE)]
 
 
 def attribute_columns(cohort: pd.DataFrame) -> list[str]:

@@ -63,6 +63,7 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
         pair_visits,
         visit_problems,
     )
+    from fiducial.cohort.table import images_of
 
     source = Path(source)
     study = _study(source)
@@ -79,7 +80,7 @@ def check(source: str | Path, *, progress: Progress = silent) -> Checked:
     progress("leaks", 0, 1)
     leaks = find_leaks(cohort)
     progress("leaks", 1, 1)
-    images = cohort[cohort["role"] != "mask"]
+    images = images_of(cohort)
     return Checked(
         source=source,
         cohort=folder,

@@ -21,7 +21,7 @@ def check_against(study: Study, cohort: pd.DataFrame) -> None:
             names a group that nobody belongs to.
         LabelError: no labels or masks, a target that the cohort does not have, or one class only.
     """
-    images = cohort[cohort["role"] != "mask"]
+    images = cohort[~cohort["role"].isin(("mask", "table", "text"))]
     _check_inputs(study, images)
     _check_columns(study, images)
     if study.task.kind == "segmentation":
