@@ -45,6 +45,7 @@ N_TRAIN = 600
 N_DRAWN = 400
 MITIGATIONS = ("reweighing", "balanced", "group_dro")
 N_MITIGATED = 3
+LEAST_STEPS = 60
 STUDY = """
 [study]
 name = "marked"
@@ -74,7 +75,14 @@ def trained(cache: Path, seed: int, association: float, *, minutes: float, mitig
     shutil.rmtree(folder, ignore_errors=True)
     write_marked(folder, N_TRAIN, seed=1000 + seed, association=association)
     ingest(folder / "images", folder / "cohort", labels=folder / "labels.csv", workers=1)
-    train_study(parse_study(text, source=folder / "study.toml"), folder / "run")
+    made = train_study(parse_study(text, source=folder / "study.toml"), folder / "run")
+    if made.n_steps < LEAST_STEPS:
+        # Kept, it would stand for a model that learned; the minutes are those of an idle machine.
+        shutil.rmtree(folder)
+        raise RuntimeError(
+            f"{made.n_steps} steps in {minutes:g} minutes, and {LEAST_STEPS} are the least: the machine is busy, and a "
+            "model that learned nothing proves nothing; run this when the machine is idle"
+        )
     return folder / "run"
 
 
