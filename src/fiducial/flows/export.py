@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.flows.extras import require_modules
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def export(
         unknown = [name for name in given if name not in legal]
         if unknown or not given:
             raise InputRefused(f"{', '.join(unknown) or 'nothing'}", where=option, legal=", ".join(legal))
+    if {"seg", "sr"} & set(settings.formats):
+        require_modules("highdicom")
     masks, out = Path(masks), Path(out)
     said = _said_by_run(masks) if (masks / TABLE).is_file() else _said_by_files(masks, settings)
     found = find_sources(source, workers=workers, progress=progress)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.flows.extras import require_modules
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ def features(
     from fiducial.cohort import load_cohort
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
-    from fiducial.features.radiomics.kernels import warm_up
     from fiducial.records.files import atomic_path
+
+    require_modules("numba", "pywt")
+    from fiducial.features.radiomics.kernels import warm_up
 
     cohort, out = Path(cohort), Path(out)
     settings = load_settings(config)

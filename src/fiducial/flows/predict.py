@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fiducial.flows.extras import require_modules
 from fiducial.records.progress import Progress, silent
 
 
@@ -46,6 +47,7 @@ def predict(
     Raises:
         InputRefused: a file of the run was changed, a part is unknown, or no image could be predicted.
     """
+    require_modules("torch", "monai", "lightning_fabric", "safetensors")
     from fiducial.errors import InputRefused
     from fiducial.predict.run import predict_cohort
     from fiducial.records.runs import seal

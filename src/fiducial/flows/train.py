@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fiducial.flows.extras import require_modules
 from fiducial.records.progress import Progress, silent
 
 
@@ -46,6 +47,7 @@ def train(
     Raises:
         InputRefused: the study, its cohort or the run folder cannot be used; a leak refuses training.
     """
+    require_modules("torch", "monai", "lightning_fabric", "safetensors")
     from fiducial.flows.about import read_about
     from fiducial.records.runs import seal
     from fiducial.study import load_study
