@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from fiducial.archive import ingest_dicom
 from fiducial.archive.dicom.headers import FileHeader, parse_header, read_header, walk_header
 from fiducial.archive.dicom.walk import TooShort, Unsure, items, walk
 from fiducial.archive.dicom.wanted import wanted_tags
@@ -186,3 +187,17 @@ def test_a_bare_dataset_is_read_with_the_encoding_that_it_shows(tmp_path: Path) 
     (tmp_path / "letter").write_bytes(b"\x08\0 Dear colleague, " * 20)
     with pytest.raises(UnreadableFile, match="not-dicom"):
         read_header(tmp_path / "letter")
+
+
+def test_a_damaged_uid_is_refused_without_a_word_of_it(
+    make_ct: Callable[..., list[Path]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library's warning would quote the value: neither as a warning (an error here) nor in a log."""
+    for keyword, code in (("1.2.840.10008.5.1.4.1.1.2\0", "unsupported-modality"), ("1.2.840.10008.1.2.1\0", "")):
+        folder = tmp_path / keyword.strip("\0")
+        for path in make_ct(folder):
+            path.write_bytes(path.read_bytes().replace(keyword.encode(), keyword.encode()[:-3] + b"X" + b"\0\0"))
+        made = ingest_dicom(folder, tmp_path / f"cohort {code}", key=b"k" * 32, workers=1)
+        assert {row.status for row in made.report} == {"rejected"}
+        assert not any("X" in row.reason for row in made.report)
+    assert "X" not in caplog.text

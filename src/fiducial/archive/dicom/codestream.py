@@ -81,11 +81,13 @@ def require_decoder(syntax: str, *, bits_stored: int = 8) -> None:
     from pydicom.pixels.decoders.base import get_decoder
 
     from fiducial.archive.dicom.discover import uid_name
+    from fiducial.archive.dicom.headers import quiet_pydicom
 
     if syntax.startswith(VIDEO):
         raise refuse("video", uid_name(syntax))
     try:
-        decoder = get_decoder(syntax)
+        with quiet_pydicom():
+            decoder = get_decoder(syntax)
     except (NotImplementedError, ValueError) as error:
         raise refuse("transfer-syntax", uid_name(syntax)) from error
     if syntax == JPEG_EXTENDED and bits_stored > 8:

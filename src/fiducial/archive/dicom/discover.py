@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fiducial.archive.dicom.copies import Distinct, distinct
-from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom
 from fiducial.archive.dicom.kinds import ALONE, DICOMDIR, IMAGES, MODALITIES, OBJECTS, picture_modality, refusal_code
 from fiducial.archive.dicom.medium import files_of, is_medium, missing_files
 from fiducial.archive.dicom.multiframe import parts_missing, read_headers
@@ -291,5 +291,6 @@ def uid_name(uid: str) -> str:
     """The standard's name of a UID; "a private UID" for one that it does not list (a UID may identify)."""
     from pydicom.uid import UID
 
-    name = UID(uid).name
+    with quiet_pydicom():
+        name = UID(uid).name
     return "a private or unknown UID" if name == uid else str(name)

@@ -19,6 +19,7 @@ from fiducial.archive.dicom.headers import (
     FileHeader,
     quiet_pydicom,
     read_dataset,
+    value_of,
 )
 from fiducial.archive.limits import require_frame
 from fiducial.archive.refusal import refuse
@@ -163,8 +164,9 @@ def _decoded(headers: Sequence[FileHeader]) -> Iterator[NDArray[Any]]:
 
 def _undecodable(header: FileHeader, dataset: Dataset, error: Exception) -> UnreadableFile:
     needed = ((header.frame or 0) + 1) * frame_bytes(header)
-    if header.transfer_syntax in NATIVE and len(dataset.PixelData) < needed:
-        return refuse("truncated", f"{len(dataset.PixelData):,} of {needed:,} bytes of pixel data")
+    held = value_of(dataset, "PixelData")
+    if header.transfer_syntax in NATIVE and isinstance(held, bytes) and len(held) < needed:
+        return refuse("truncated", f"{len(held):,} of {needed:,} bytes of pixel data")
     return refuse("corrupt-pixels", type(error).__name__)
 
 
