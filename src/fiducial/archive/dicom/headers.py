@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -243,7 +244,8 @@ def _walked_values(
         if kind == "text":
             text = text_of(element, charset)
             if text:
-                texts[keyword] = text
+                # Slices of a series say much alike: each text is kept once.
+                texts[keyword] = sys.intern(text)
         elif kind == "list":
             words = words_of(element)
             if words:
