@@ -136,10 +136,9 @@ def visits(given: DescriptionInput) -> Section | None:
         blocks.append(
             Fold(f"{wording.plural(len(nearest), 'image has', 'images have')} a prior", [Table(paired, lines)])
         )
-    lead = (
-        f"{wording.plural(given.n_followed, 'subject has', 'subjects have')} several visits. All visits of a "
-        "person stay in one part of every split and in one fold."
-    )
+    followed = f"{wording.plural(given.n_followed, 'subject has', 'subjects have')} several visits."
+    together = "All visits of a person stay in one part of every split and in one fold."
+    lead = f"{followed} {together}" if given.n_followed else "No subject has several visits."
     return Section("visits", "Visits", blocks, lead=lead)
 
 
