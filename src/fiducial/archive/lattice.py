@@ -36,6 +36,11 @@ class Lattice:
 
     def lay(self, plane: NDArray[np.bool_], mask: NDArray[np.bool_]) -> bool:
         """Set the voxels of a plane [column, row] in a mask [x, y, z]; False where one lies outside it."""
+        if self == Lattice.of_slice(self.origin[2]) and plane.shape == mask.shape[:2]:
+            if not 0 <= self.origin[2] < mask.shape[2]:
+                return not plane.any()
+            mask[:, :, self.origin[2]] |= plane
+            return True
         columns, rows = np.nonzero(plane)
         index = (
             np.array(self.origin)[:, None]

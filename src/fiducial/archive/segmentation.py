@@ -233,20 +233,18 @@ def _on_grid(
     found: Segmentation, segment: Segment, reference: SeriesReference, *, may_resample: bool
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """The mask of a segment, and what was done to get it onto the grid."""
-    numbers = [n for n in found.frames_of(segment.number) if found.plane(n, segment.number).any()]
-    if not numbers:
+    planes = {n: plane for n in found.frames_of(segment.number) if (plane := found.plane(n, segment.number)).any()}
+    if not planes:
         raise refuse("seg-empty", "no voxel of this segment is set")
-    lattices = [_lattice(found.frames[n], reference, found.size) for n in numbers]
-    if all(lattice is not None for lattice in lattices):
-        exact = [lattice for lattice in lattices if lattice is not None]
-        return _laid(found, segment, numbers, exact, reference), ()
-    frames = [found.frames[n] for n in numbers]
-    planes = [found.plane(n, segment.number) for n in numbers]
-    inner = resampled(frames, planes, reference.geometry)
+    lattices = {n: _lattice(found.frames[n], reference, found.size) for n in planes}
+    exact = {n: lattice for n, lattice in lattices.items() if lattice is not None}
+    if len(exact) == len(planes):
+        return _laid(planes, exact, reference.geometry.shape), ()
+    inner = resampled([found.frames[n] for n in planes], list(planes.values()), reference.geometry)
     if inner is None:
         raise refuse("seg-other-grid", f"frames that are no even stack, on an image of {reference.geometry.describe()}")
     mask, own = inner
-    given = _volume_ml(sum(int(plane.sum()) for plane in planes), own)
+    given = _volume_ml(sum(int(plane.sum()) for plane in planes.values()), own)
     kept = _volume_ml(int(mask.sum()), reference.geometry)
     grids = f"{own.describe()} against the image's {reference.geometry.describe()}"
     if not may_resample:
@@ -276,16 +274,16 @@ def _lattice(frame: Frame, reference: SeriesReference, size: tuple[int, int]) ->
 
 
 def _laid(
-    found: Segmentation, segment: Segment, numbers: list[int], lattices: list[Lattice], reference: SeriesReference
+    planes: dict[int, NDArray[np.bool_]], lattices: dict[int, Lattice], shape: tuple[int, int, int]
 ) -> NDArray[np.bool_]:
     taken: set[Lattice] = set()
-    mask = np.zeros(reference.geometry.shape, dtype=bool, order="F")
-    for number, lattice in zip(numbers, lattices, strict=True):
-        if lattice in taken:
+    mask = np.zeros(shape, dtype=bool, order="F")
+    for number, plane in planes.items():
+        if lattices[number] in taken:
             raise refuse("seg-repeated", f"two frames at one place, the second is frame {number + 1}")
-        taken.add(lattice)
-        if not lattice.lay(found.plane(number, segment.number), mask):
-            raise refuse("seg-outside", f"frame {number + 1} of {len(found.frames)} has voxels outside the grid")
+        taken.add(lattices[number])
+        if not lattices[number].lay(plane, mask):
+            raise refuse("seg-outside", f"frame {number + 1} has voxels outside the grid")
     return mask
 
 
