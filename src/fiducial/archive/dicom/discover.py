@@ -133,7 +133,7 @@ def _grouped(scanned: list[FileHeader | RefusedFile], n_files: int) -> Discovery
             refused.append(RefusedFile(item.path, refusal, item))
         else:
             by_series = alone if IMAGES[item.text("SOPClassUID")] in ALONE else groups
-            by_series[item.text("SeriesInstanceUID")].append(item)
+            by_series[item.text("SeriesInstanceUID") or item.text("SOPInstanceUID")].append(item)
     series = [one for uid, headers in groups.items() for one in _series(uid, headers)]
     series = _beside_broken(series, refused)
     series += [one for uid, headers in alone.items() for one in _each_alone(uid, headers)]
@@ -150,7 +150,9 @@ def _file_refusal(header: FileHeader) -> UnreadableFile | None:
     sop_class = header.text("SOPClassUID")
     if sop_class == DICOMDIR:
         return missing_files(header.path) or refuse("dicomdir", "the directory of a medium")
-    if not sop_class or not header.text("SeriesInstanceUID"):
+    # A picture is an image by itself; a slice without a series has no neighbours.
+    in_series = header.text("SeriesInstanceUID") or (IMAGES.get(sop_class) in ALONE and header.text("SOPInstanceUID"))
+    if not sop_class or not in_series:
         absent = "SOPClassUID" if not sop_class else "SeriesInstanceUID"
         return refuse("missing-tags", absent)
     if sop_class not in IMAGES:
