@@ -351,6 +351,33 @@ def test_patient_and_study_are_the_sources_and_uids_are_new(source: SourceSeries
     assert {str(i.ReferencedSOPInstanceUID) for i in series.ReferencedInstanceSequence} <= uids
 
 
+@pytest.mark.parametrize(
+    ("characters", "name"),
+    [
+        ("ISO_IR 100", "Müller^Amalia"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_names_in_other_alphabets_come_back(characters: Any, name: str, tmp_path: Path) -> None:
+    written(tmp_path / "ct")
+    for path in (tmp_path / "ct").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.decode()
+        dataset.SpecificCharacterSet, dataset.PatientName = characters, name
+        dataset.save_as(path)
+    source = open_source(find_series(tmp_path / "ct")[0])
+    assert source.headers[0].PatientName == name
+    given = {"geometry": grid(source), "source": source, "maker": MAKER}
+    seg = write_segmentation({"Nodule": letter_l()}, tmp_path / "a.dcm", **given)
+    write_structures({"Nodule": letter_l()}, tmp_path / "b.dcm", **given)
+    measured = measure_masks({"Nodule": letter_l()}, grid(source), source)
+    write_report(measured, tmp_path / "c.dcm", source=source, maker=MAKER, segmentation=seg)
+    for path in sorted(tmp_path.glob("*.dcm")):
+        assert str(pydicom.dcmread(path).PatientName) == name
+
+
 def test_equal_masks_give_equal_uids_and_other_masks_others(source: SourceSeries, tmp_path: Path) -> None:
     def uid(name: str, mask: np.ndarray, maker: Maker = MAKER) -> str:
         path = tmp_path / name

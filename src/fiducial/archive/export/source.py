@@ -26,6 +26,7 @@ from fiducial.records.progress import Progress, silent
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+UTF8 = "ISO_IR 192"
 # Patient, Clinical Trial Subject, General Study, Patient Study and Clinical Trial Study (PS3.3 C.7.1, C.7.2).
 PATIENT_AND_STUDY = (
     "PatientName",
@@ -218,6 +219,10 @@ def open_source(series: SeriesFiles) -> SourceSeries:
         raise refuse("export-source", f"frames of {len(files)} files" if several else "a film")
     with quiet_pydicom():
         headers = tuple(dcmread(path, stop_before_pixels=True) for path in files)
+        for header in headers:
+            # The library that writes objects knows one character set at a time; this one holds all the others.
+            header.decode()
+            header.SpecificCharacterSet = UTF8
     if series.kind == "picture":
         affine = LPS_FROM_RAS @ reference.geometry.affine
         return SourceSeries(series, reference, headers, affine[None, :3][:, :, [0, 1, 3]])
@@ -245,8 +250,7 @@ def copy_patient_and_study(dataset: Dataset, header: Dataset) -> None:
             _present(dataset, keyword)
         for keyword in ("ReferringPhysicianName", "StudyID", "AccessionNumber"):
             _present(dataset, keyword)
-        # Values are decoded by the source's character set, and written in one that holds them all.
-        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.SpecificCharacterSet = UTF8
 
 
 def _present(dataset: Dataset, keyword: str) -> None:
