@@ -281,7 +281,7 @@ REPORTED: dict[str, tuple[Build, str]] = {
     "missing-tags": (put("PixelSpacing", None, only=1), "PixelSpacing in 1 of 5 files"),
     "missing-files": (medium_without_its_files, "1 that it names are not there: DICOM/IM0002"),
     "enhanced-multiframe": (edit(multiframe), "NumberOfFrames > 1"),
-    "too-many-frames": (edit(too_many_frames), "2,000,000,000, at most 200,000"),
+    "too-many-frames": (edit(too_many_frames), "2,000,000,000, at most 50,000"),
     "mosaic": (edit(mosaic), "do not say where the tiles lie"),
     "colour": (put("SamplesPerPixel", 3), "SamplesPerPixel 3"),
     "whole-slide": (object_of(SLIDE), "Whole Slide Microscopy"),

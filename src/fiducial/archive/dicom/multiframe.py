@@ -65,7 +65,7 @@ GRADIENTS = "DiffusionGradientDirectionSequence"
 # Legacy converted files keep what has no group of its own in these, under the plain keywords.
 UNASSIGNED = ("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence")
 PLAIN = (*TEXTS[TEXTS.index("StudyInstanceUID") :], *LISTS, *NUMBERS, *VECTORS)
-MAX_FRAMES = 200_000
+MAX_FRAMES = 50_000
 
 
 @dataclass
@@ -119,9 +119,9 @@ def frame_headers(header: FileHeader, dataset: Dataset) -> list[FileHeader]:
         raise refuse("too-many-frames", f"NumberOfFrames {n_frames:,}, at most {MAX_FRAMES:,}")
     with quiet_pydicom():
         shared = _Values()
-        for item in value_of(dataset, "SharedFunctionalGroupsSequence") or ():
+        for item in _items(dataset, "SharedFunctionalGroupsSequence"):
             _collect(item, shared)
-        items = list(value_of(dataset, "PerFrameFunctionalGroupsSequence") or ())
+        items: list[Dataset | None] = [*_items(dataset, "PerFrameFunctionalGroupsSequence")]
         if len(items) != n_frames and (items or n_frames > 1):
             raise refuse(
                 "missing-tags", f"PerFrameFunctionalGroupsSequence of {len(items)} items for {n_frames} frames"
@@ -133,19 +133,28 @@ def frame_headers(header: FileHeader, dataset: Dataset) -> list[FileHeader]:
                 _collect(item, values)
             own.append(values)
     n_bytes = _frame_bytes(header)
-    return [_frame(header, shared, values, k, n_bytes) for k, values in enumerate(own)]
+    common = replace(
+        header,
+        texts=header.texts | shared.texts,
+        lists=header.lists | shared.lists,
+        numbers=header.numbers | shared.numbers,
+        vectors=header.vectors | shared.vectors,
+        doses=header.doses or shared.doses,
+    )
+    return [_frame(common, values, k, n_bytes) for k, values in enumerate(own)]
 
 
-def _frame(header: FileHeader, shared: _Values, own: _Values, number: int, n_bytes: int) -> FileHeader:
+def _frame(header: FileHeader, own: _Values, number: int, n_bytes: int) -> FileHeader:
+    """One frame; what it does not say itself is held once for all."""
     native = header.pixel_offset >= 0 and n_bytes > 0
     return replace(
         header,
         frame=number,
-        texts={**header.texts, **shared.texts, **own.texts},
-        lists={**header.lists, **shared.lists, **own.lists},
-        numbers={**header.numbers, **shared.numbers, **own.numbers},
-        vectors={**header.vectors, **shared.vectors, **own.vectors},
-        doses=header.doses or own.doses or shared.doses,
+        texts=header.texts | own.texts if own.texts else header.texts,
+        lists=header.lists | own.lists if own.lists else header.lists,
+        numbers=header.numbers | own.numbers if own.numbers else header.numbers,
+        vectors=header.vectors | own.vectors if own.vectors else header.vectors,
+        doses=header.doses or own.doses,
         pixel_offset=header.pixel_offset + number * n_bytes if native else -1,
         pixel_bytes=max(min(n_bytes, header.pixel_bytes - number * n_bytes), 0) if native else -1,
     )
@@ -175,7 +184,11 @@ def _collect(item: Dataset, values: _Values) -> None:
 
 
 def _items(item: Dataset, keyword: str) -> Iterable[Dataset]:
-    return (value_of(item, keyword) or ()) if keyword in item else ()
+    """The items of a sequence; none where it is absent, or no sequence."""
+    from pydicom.sequence import Sequence
+
+    value = value_of(item, keyword) if keyword in item else None
+    return value if isinstance(value, Sequence) else ()
 
 
 def _collect_mapping(mappings: Iterable[Dataset], values: _Values) -> None:

@@ -178,7 +178,12 @@ def _dataset(header: FileHeader) -> Dataset:
         from pydicom.uid import UID
 
         dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)
-    require_decodable(dataset)
+    with quiet_pydicom():
+        try:
+            require_decodable(dataset)
+        except (NotImplementedError, ValueError, TypeError, KeyError) as error:
+            # The pixels' element itself is damaged: the library cannot make a value of it.
+            raise refuse("corrupt-pixels", type(error).__name__) from error
     return dataset
 
 
