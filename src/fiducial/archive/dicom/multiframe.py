@@ -121,17 +121,14 @@ def frame_headers(header: FileHeader, dataset: Dataset) -> list[FileHeader]:
         shared = _Values()
         for item in _items(dataset, "SharedFunctionalGroupsSequence"):
             _collect(item, shared)
-        items: list[Dataset | None] = [*_items(dataset, "PerFrameFunctionalGroupsSequence")]
+        items = [*_items(dataset, "PerFrameFunctionalGroupsSequence")]
         if len(items) != n_frames and (items or n_frames > 1):
             raise refuse(
                 "missing-tags", f"PerFrameFunctionalGroupsSequence of {len(items)} items for {n_frames} frames"
             )
-        own = []
-        for item in items or [None]:
-            values = _Values()
-            if item is not None:
-                _collect(item, values)
-            own.append(values)
+        own = [_Values() for _ in range(len(items) or 1)]
+        for item, values in zip(items, own, strict=False):
+            _collect(item, values)
     n_bytes = _frame_bytes(header)
     common = replace(
         header,
