@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,25 @@ def make_pet(ct: Image) -> Callable[..., list[Path]]:
         return edited(write_series(image, folder, header), edit)
 
     return make
+
+
+@pytest.fixture
+def mutations() -> Callable[..., Iterator[bytes]]:
+    """A file's bytes, broken in many ways by a seed: cut short, or some bytes changed, after the preamble."""
+
+    def broken(path: Path, n: int = 150, seed: int = 0) -> Iterator[bytes]:
+        draw = np.random.default_rng(seed)
+        whole = path.read_bytes()
+        for _ in range(n):
+            content = bytearray(whole)
+            if draw.random() < 0.2:
+                yield bytes(content[: draw.integers(132, len(content))])
+                continue
+            for place in draw.integers(132, len(content), draw.choice([1, 1, 2, 5, 20])):
+                content[place] = draw.choice([0, 255, draw.integers(256), content[place] ^ 1 << draw.integers(8)])
+            yield bytes(content)
+
+    return broken
 
 
 def edited(paths: list[Path], edit: Callable[[Any, int], None] | None) -> list[Path]:

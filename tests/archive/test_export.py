@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
@@ -25,8 +25,9 @@ from fiducial.archive.export.seg import write_segmentation
 from fiducial.archive.export.source import PATIENT_AND_STUDY, SourceSeries, open_source
 from fiducial.archive.export.sr import measure_masks, write_report
 from fiducial.archive.export.structures import write_structures
+from fiducial.archive.measurements import read_measurements
 from fiducial.archive.rtstruct import read_rtstruct
-from fiducial.archive.segmentation import read_segmentation
+from fiducial.archive.segmentation import read_segmentation, segmentation_references
 from fiducial.errors import GeometryError, InputRefused, UnreadableFile, VoxelError
 from fiducial.maths.extent import LongAxis, long_axis
 from fiducial.records.image import Geometry, Image
@@ -477,6 +478,33 @@ def test_dcmqi_reads_the_report(source: SourceSeries, dcmqi: Callable[..., str],
     }
     assert volumes["Nodule"] == pytest.approx(letter_l().sum() * 0.0018)
     assert {one["ReferencedSegment"] for one in found if "ReferencedSegment" in one} == {1, 2}
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap", "rtstruct", "sr"])
+def test_broken_bytes_are_refused_and_nothing_else(
+    kind: Any, source: SourceSeries, mutations: Callable[..., Iterator[bytes]], tmp_path: Path
+) -> None:
+    path = tmp_path / "whole.dcm"
+    given = {"geometry": grid(source), "source": source, "maker": MAKER}
+    if kind == "rtstruct":
+        write_structures({"L": letter_l()}, path, **given)
+    elif kind == "sr":
+        path = report(source, tmp_path)
+    else:
+        write_segmentation({"L": letter_l()}, path, **given, kind=kind)
+    readers: dict[str, Callable[[Path], Any]] = {
+        "rtstruct": lambda p: read_rtstruct(p, source.reference),
+        "sr": read_measurements,
+    }
+    read = readers.get(kind, lambda p: (segmentation_references(p), read_segmentation(p, source.reference)))
+    refused = 0
+    for content in mutations(path):
+        (tmp_path / "broken.dcm").write_bytes(content)
+        try:
+            read(tmp_path / "broken.dcm")
+        except UnreadableFile:
+            refused += 1
+    assert refused > 10
 
 
 def test_nothing_to_say_is_refused(source: SourceSeries, tmp_path: Path) -> None:

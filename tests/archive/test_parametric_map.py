@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +150,16 @@ def test_two_mappings_and_values_beyond_the_table_are_refused(tmp_path: Path) ->
 def test_every_code_of_a_map_is_provoked_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert all(f'"{code}' in text for code in REFUSALS if code.startswith("map-"))
+
+
+def test_broken_bytes_are_refused_and_nothing_else(mutations: Callable[..., Iterator[bytes]], tmp_path: Path) -> None:
+    path = write_map(tmp_path, VALUES.astype(np.float32))
+    refused = 0
+    for content in mutations(path):
+        path.write_bytes(content)
+        try:
+            (series,) = find_series(tmp_path) or (None,)
+            refused += series is None or not DECODERS[series.kind](series)
+        except UnreadableFile:
+            refused += 1
+    assert refused > 10

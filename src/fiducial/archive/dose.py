@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom.copies import distinct
 from fiducial.archive.dicom.discover import SeriesFiles
-from fiducial.archive.dicom.frames import stored_frames
+from fiducial.archive.dicom.frames import parsing, stored_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom, read_dataset
+from fiducial.archive.dicom.headers import FileHeader, read_dataset
 from fiducial.archive.refusal import refuse
 from fiducial.records.image import Geometry, Image
 
@@ -24,7 +24,6 @@ MODALITY, UNIT = "RTDOSE", "Gy"
 TYPES = ("PHYSICAL", "EFFECTIVE")
 SUMMATIONS = ("PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "FRACTION", "BEAM", "BRACHY", "FRACTION_SESSION", "BEAM_SESSION")
 EVEN_TOLERANCE_MM = 0.01
-PARSE_ERRORS = (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError)
 GRID = (
     "Rows",
     "Columns",
@@ -56,22 +55,19 @@ def decode_dose(series: SeriesFiles) -> Decoded:
     """
     header = only_file(series)
     dataset = read_dataset(header.path)
-    with quiet_pydicom():
-        try:
-            units = str(dataset.get("DoseUnits", "")).upper()
-            if units != "GY":
-                raise refuse("dose-units", "relative to a reference" if units == "RELATIVE" else "no DoseUnits of GY")
-            kind = str(dataset.get("DoseType", "")).upper()
-            if kind not in TYPES:
-                raise refuse("dose-type", "a difference of doses" if kind == "ERROR" else "no known DoseType")
-            scaling = float(dataset.get("DoseGridScaling") or 0)
-            if not (np.isfinite(scaling) and scaling > 0):
-                raise refuse("dose-scaling", "no DoseGridScaling above 0")
-            grid = _grid(dataset)
-            frames = stored_frames(dataset)[grid.order]
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a dose that cannot be parsed ({type(error).__name__})") from error
-    summation = str(dataset.get("DoseSummationType", "")).upper()
+    with parsing("a dose"):
+        units = str(dataset.get("DoseUnits", "")).upper()
+        if units != "GY":
+            raise refuse("dose-units", "relative to a reference" if units == "RELATIVE" else "no DoseUnits of GY")
+        kind = str(dataset.get("DoseType", "")).upper()
+        if kind not in TYPES:
+            raise refuse("dose-type", "a difference of doses" if kind == "ERROR" else "no known DoseType")
+        scaling = float(dataset.get("DoseGridScaling") or 0)
+        if not (np.isfinite(scaling) and scaling > 0):
+            raise refuse("dose-scaling", "no DoseGridScaling above 0")
+        grid = _grid(dataset)
+        frames = stored_frames(dataset)[grid.order]
+        summation = str(dataset.get("DoseSummationType", "")).upper()
     image = Image((frames * scaling).astype(np.float32).transpose(2, 1, 0)[None], grid.geometry, MODALITY, UNIT)
     said = {"dose_type": kind.lower(), "dose_summation": summation.lower() if summation in SUMMATIONS else ""}
     return Decoded(image, (), said)
@@ -84,11 +80,8 @@ def dose_reference(series: SeriesFiles) -> SeriesReference:
         UnreadableFile: as `decode_dose`.
     """
     header = only_file(series)
-    with quiet_pydicom():
-        try:
-            grid = _grid(read_dataset(header.path, keywords=GRID))
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a dose that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a dose"):
+        grid = _grid(read_dataset(header.path, keywords=GRID))
     return file_reference(header, series, grid.geometry)
 
 

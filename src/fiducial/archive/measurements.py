@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.dicom.frames import parsing
+from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.refusal import refuse
-from fiducial.archive.segmentation import PARSE_ERRORS, code_text
+from fiducial.archive.segmentation import code_text
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -75,15 +76,12 @@ def read_measurements(path: Path) -> list[Raw]:
             ``sr-empty`` (no measurement in it).
     """
     dataset = read_dataset(path)
-    with quiet_pydicom():
-        try:
-            if _code(dataset, "ConceptNameCodeSequence") != REPORT:
-                raise refuse("structured-report", "no imaging measurement report (TID 1500)")
-            series_of = dict(_evidence(dataset))
-            groups = [group for container in _children(dataset, MEASUREMENTS) for group in _children(container, GROUP)]
-            found = [one for group in groups for one in _group(group, series_of)]
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a report that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a report"):
+        if _code(dataset, "ConceptNameCodeSequence") != REPORT:
+            raise refuse("structured-report", "no imaging measurement report (TID 1500)")
+        series_of = dict(_evidence(dataset))
+        groups = [group for container in _children(dataset, MEASUREMENTS) for group in _children(container, GROUP)]
+        found = [one for group in groups for one in _group(group, series_of)]
     if not found:
         raise refuse("sr-empty", f"{len(groups)} measurement groups without a number or an answer")
     return found

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom.codestream import require_extent
 from fiducial.archive.dicom.discover import SeriesFiles
-from fiducial.archive.dicom.frames import FrameStack, read_frames, stack_frames, stored_frames
+from fiducial.archive.dicom.frames import FrameStack, parsing, read_frames, stack_frames, stored_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
-from fiducial.archive.dose import PARSE_ERRORS, file_reference, only_file
+from fiducial.archive.dicom.headers import read_dataset
+from fiducial.archive.dose import file_reference, only_file
 from fiducial.archive.refusal import refuse
 from fiducial.archive.segmentation import code_text
 from fiducial.records.image import Geometry, Image
@@ -58,16 +58,15 @@ def decode_map(series: SeriesFiles) -> Decoded:
     """
     header = only_file(series)
     dataset = read_dataset(header.path)
-    with quiet_pydicom():
-        try:
-            stack, geometry = _grid(dataset)
-            mappings = _mappings(dataset)
-            stored = _stored(dataset)
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a parametric map that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a parametric map"):
+        stack, geometry = _grid(dataset)
+        mappings = _mappings(dataset)
+        stored = _stored(dataset)
     values = np.empty(stored.shape, dtype=np.float32)
     for frame, level in enumerate(stack.levels):
-        values[level] = _real(stored[frame], mappings[frame])
+        with np.errstate(all="ignore"):
+            # What is not finite, or too large for 32 bits, is refused with the image.
+            values[level] = _real(stored[frame], mappings[frame])
     image = Image(values.transpose(2, 1, 0)[None], geometry, MODALITY, mappings[0].unit)
     return Decoded(image, (), {"quantity": mappings[0].quantity})
 
@@ -79,11 +78,8 @@ def map_reference(series: SeriesFiles) -> SeriesReference:
         UnreadableFile: as `decode_map`.
     """
     header = only_file(series)
-    with quiet_pydicom():
-        try:
-            _, geometry = _grid(read_dataset(header.path, keywords=GRID))
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a parametric map that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a parametric map"):
+        _, geometry = _grid(read_dataset(header.path, keywords=GRID))
     return file_reference(header, series, geometry)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.frames import parsing
 from fiducial.archive.dicom.header import (
     LPS_FROM_RAS,
     RT_STRUCTURE_SET,
@@ -17,7 +18,7 @@ from fiducial.archive.dicom.header import (
     SeriesReference,
     derived_uid,
 )
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.dicom.modules import patient_and_study
 from fiducial.archive.dicom.write import dataset_bytes, file_head
 from fiducial.archive.drawers import Structure
@@ -74,11 +75,8 @@ def read_structure_set(path: Path) -> StructureSet:
         UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
     """
     dataset = read_dataset(path)
-    with quiet_pydicom():
-        try:
-            return _structure_set(dataset)
-        except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-            raise refuse("unreadable", f"a structure set that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a structure set"):
+        return _structure_set(dataset)
 
 
 def draw(structure_set: StructureSet, reference: SeriesReference) -> list[Structure]:

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.archive.dicom.frames import LITTLE, Frame, read_frames, require_pixels, stored_frames, unpacked_frame
+from fiducial.archive.dicom.frames import (
+    LITTLE,
+    Frame,
+    parsing,
+    read_frames,
+    require_pixels,
+    stored_frames,
+    unpacked_frame,
+)
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.drawers import References, Structure
 from fiducial.archive.lattice import Lattice, lattice_of, resampled
 from fiducial.archive.refusal import refuse
@@ -27,7 +35,6 @@ KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
 REFERENCE_KEYWORDS = ("ReferencedSeriesSequence", "FrameOfReferenceUID", "SharedFunctionalGroupsSequence")
 FRAME_KEYWORD = "PerFrameFunctionalGroupsSequence"
 LEAST_KEPT, MOST_KEPT = 0.9, 1.1
-PARSE_ERRORS = (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -117,11 +124,8 @@ def open_segmentation(path: Path) -> Segmentation:
             ``transfer-syntax``, ``no-decoder`` or ``corrupt-pixels``.
     """
     dataset = read_dataset(path)
-    with quiet_pydicom():
-        try:
-            return _segmentation(dataset)
-        except PARSE_ERRORS as error:
-            raise refuse("unreadable", f"a segmentation that cannot be parsed ({type(error).__name__})") from error
+    with parsing("a segmentation"):
+        return _segmentation(dataset)
 
 
 def _segmentation(dataset: Dataset) -> Segmentation:
@@ -206,7 +210,7 @@ def code_text(items: Any) -> str:
 def _references(dataset: Dataset) -> References:
     series_uids: set[str] = set()
     sop_uids: set[str] = set()
-    with quiet_pydicom():
+    with parsing("a segmentation"):
         for series in dataset.get("ReferencedSeriesSequence") or ():
             series_uids.add(str(series.get("SeriesInstanceUID", "")))
             instances = series.get("ReferencedInstanceSequence") or ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder
 from fiducial.archive.dicom.headers import quiet_pydicom
 from fiducial.archive.refusal import refuse
+from fiducial.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -21,6 +23,7 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
 LITTLE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED_LITTLE)
 EVEN_TOLERANCE = 0.05
+SMALLEST_AREA_MM2 = 1e-9
 DIRECTION_TOLERANCE = 1e-3
 
 
@@ -48,6 +51,18 @@ class FrameStack:
 
     affine: NDArray[np.float64]
     levels: NDArray[np.int64]
+
+
+@contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Refuse as ``unreadable`` what the library raises on a broken element, which it reads when it is asked for."""
+    with quiet_pydicom():
+        try:
+            yield
+        except (UnreadableFile, MemoryError):
+            raise
+        except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
+            raise refuse("unreadable", f"{what} that cannot be parsed ({type(error).__name__})") from error
 
 
 def read_frames(dataset: Dataset) -> list[Frame]:
@@ -118,10 +133,13 @@ def stack_frames(frames: list[Frame]) -> FrameStack | None:
         return None
     stacked = np.array(planes)
     steps = stacked[0, :, :2]
-    if np.abs(stacked[:, :, :2] - steps).max() > DIRECTION_TOLERANCE * np.abs(steps).max():
-        return None
+    apart_of = np.abs(stacked[:, :, :2] - steps).max()
     normal = np.cross(steps[:, 0], steps[:, 1])
-    normal /= np.linalg.norm(normal)
+    area = float(np.linalg.norm(normal))
+    flat = not (np.isfinite(stacked).all() and area > SMALLEST_AREA_MM2)
+    if flat or apart_of > DIRECTION_TOLERANCE * np.abs(steps).max():
+        return None
+    normal /= area
     positions = stacked[:, :, 2]
     along = positions @ normal
     order = np.argsort(along, kind="stable")
