@@ -34,8 +34,9 @@ setup: $(STAMP)
 demo: $(STAMP)
 	$(BIN)/fiducial demo --out $(DEMO)
 
+# One process for each core; the tests of a file stay together, since they share what is costly to make.
 test: lint types
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
