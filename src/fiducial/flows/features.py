@@ -81,7 +81,7 @@ def features(
     progress("compiling loops (the first time)", 0, 1)
     warm_up()
     progress("compiling loops (the first time)", 1, 1)
-    ledger = out.with_name(f".{out.name}.{_digest(settings)}.ledger")
+    ledger = out.with_name(f".{out.name}.{_digest(settings, table)}.ledger")
     done = map_cases(regions_of, cases, workers=workers, progress=progress, title="radiomics", resume=ledger)
     aside = [(f.key, f.message or f.error) for f in done.failures]
     aside += [(mask, reason) for made in done.results.values() for mask, reason in made["aside"]]
@@ -175,11 +175,12 @@ def _place(path: str, folder: Path) -> str:
     return path if Path(path).is_absolute() else str(folder / path)
 
 
-def _digest(settings: Settings) -> str:
-    """Names the ledger, so that other settings begin anew."""
+def _digest(settings: Settings, table: pd.DataFrame) -> str:
+    """Names the ledger, so that other settings, or a cohort that has changed, begin anew."""
+    from fiducial.cohort.table import cohort_digest
     from fiducial.records.files import sha256_json
 
-    return sha256_json(settings.model_dump(mode="json"))[:12]
+    return sha256_json([settings.model_dump(mode="json"), cohort_digest(table)])[:12]
 
 
 def _frame(rows: list[list[Any]], table: pd.DataFrame) -> pd.DataFrame:
