@@ -30,6 +30,9 @@ from fiducial.archive.sources import session as session_module
 from fiducial.errors import UnreadableFile
 from fiducial.records.progress import silent
 
+# A service that breaks off leaves a socket to the collector, whose word then falls into whichever test is running.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 NAMES = Pseudonyms(bytes(range(32)))
 QUICK = PacsAccess(timeout_s=5, n_attempts=2, backoff_s=0.01)
 STUDY, SERIES = "2.25.1", "2.25.1.1"

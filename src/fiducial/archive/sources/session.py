@@ -79,20 +79,15 @@ def _guard(access: PacsAccess, where: str) -> Callable[..., None]:
 
 
 def _pieces(raw: Any, limit: int, where: str) -> Iterator[bytes]:
-    begun, n_bytes, whole = time.monotonic(), 0, False
-    try:
-        while piece := raw.read1(PIECE, decode_content=True):
-            n_bytes += len(piece)
-            if n_bytes > limit:
-                raise refuse("pacs-too-large", f"an answer of more than {limit:,} bytes", where=where)
-            waited_s = time.monotonic() - begun
-            if waited_s > GRACE_S + n_bytes / SLOWEST:
-                raise refuse("pacs-timeout", f"{n_bytes:,} bytes in {waited_s:.0f} s", where=where)
-            yield piece
-        whole = True
-    finally:
-        if not whole:
-            raw.close()  # nobody reads the rest, so the connection is of no further use
+    begun, n_bytes = time.monotonic(), 0
+    while piece := raw.read1(PIECE, decode_content=True):
+        n_bytes += len(piece)
+        if n_bytes > limit:
+            raise refuse("pacs-too-large", f"an answer of more than {limit:,} bytes", where=where)
+        waited_s = time.monotonic() - begun
+        if waited_s > GRACE_S + n_bytes / SLOWEST:
+            raise refuse("pacs-timeout", f"{n_bytes:,} bytes in {waited_s:.0f} s", where=where)
+        yield piece
 
 
 @contextmanager
