@@ -97,3 +97,9 @@ def test_cut_archive_leaves_nothing_but_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="zip-unreadable"):
         unpack_zip(source, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_name_that_no_file_can_have_is_the_entry_s_fault(tmp_path: Path) -> None:
+    unpacked = unpack_zip(make(tmp_path / "a.zip", {"x" * 300: b"x", "good.dcm": b"y"}), tmp_path / "out")
+    assert unpacked.n_files == len(unpacked.homeless) == 1
+    assert "a name too long" in unpacked.homeless[0].given

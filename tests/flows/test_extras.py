@@ -36,6 +36,7 @@ def test_training_asks_for_torch_before_it_reads_a_study(without, tmp_path):
 
 
 def test_what_is_installed_is_not_asked_for():
+    assert extras.find_spec("numba") is not None
     extras.require_modules("numba", "torch")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 
+NO_SUCH_NAME = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 GIBIBYTE = 2**30
 CHUNK = 2**20
 
@@ -85,7 +86,7 @@ def _unpacked(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: 
         place = _place(member.filename)
         target = None if place is None else folder / place
         if target is None or not _made_empty(target):
-            found = f"entry {number} is absolute, leaves the folder or is named twice"
+            found = f"entry {number} is absolute, leaves the folder, is named twice or has a name too long"
             homeless.append(refuse("zip-path", found, where=str(archive.filename)))
             continue
         try:
@@ -99,15 +100,15 @@ def _unpacked(archive: zipfile.ZipFile, members: list[zipfile.ZipInfo], folder: 
 
 
 def _made_empty(target: Path) -> bool:
-    """Make an empty file; False where a file, or one whose name differs in case alone, is there already."""
+    """Make an empty file; False where no file can have that name here, or another has it already."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb"):
             return True
-    except (FileExistsError, NotADirectoryError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return False
+    except OSError as error:
+        if error.errno in NO_SUCH_NAME:
+            return False
+        raise  # a full disk or a folder that may not be written is no fault of the entry
 
 
 def _require_harmless(member: zipfile.ZipInfo, number: int, limits: ZipLimits) -> None:
