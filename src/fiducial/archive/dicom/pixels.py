@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
 from fiducial.archive.dicom.extended import extended_frames, is_extended
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset, value_of
+from fiducial.archive.dicom.headers import DEFLATED, quiet_pydicom, read_dataset, value_of
+from fiducial.archive.dicom.planes import NATIVE
 from fiducial.archive.dicom.ybr import rgb_of_full
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -20,7 +21,6 @@ from fiducial.errors import UnreadableFile
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
 GREY = ("MONOCHROME1", "MONOCHROME2")
 YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
 YBR_OF_BYTES = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422")
@@ -47,16 +47,13 @@ class Layout:
     @property
     def is_native(self) -> bool:
         """Whether the pixels are stored uncompressed."""
-        return self.transfer_syntax in ("", *_NATIVE)
+        return self.transfer_syntax in ("", *NATIVE)
 
     @property
     def stored_range(self) -> tuple[int, int]:
         """The smallest and largest value that the header allows."""
         n = 2**self.bits_stored
         return (-(n // 2), n // 2 - 1) if self.is_signed else (0, n - 1)
-
-
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED, "1.2.840.10008.1.2.2")
 
 
 def layout_of(path: Path, dataset: Dataset) -> Layout:
