@@ -12,13 +12,14 @@ from typing import Any
 import typer.main
 
 from fiducial.cli.commands import app
+from fiducial.records.radiomics import FEATURES, STABILITY
 from fiducial.records.tables import SCHEMAS, Schema
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 TABLES_LEAD = """\
 # Tables
 
-<!-- Made by `make docs-tables` from fiducial/records/tables.py: change it there. -->
+<!-- Made by `make docs-tables` from fiducial/records/tables.py and radiomics.py: change it there. -->
 
 Every table is a Parquet file; CSV is read too. They are checked on read and on write, and an error names file, row and
 column. Text is never missing: empty text means *not said*. A column without a default is required.
@@ -41,7 +42,7 @@ Progress is drawn on stderr, results are printed on stdout. With `--json`, stdou
 
 def tables_page() -> str:
     """The page of all table schemas."""
-    return TABLES_LEAD + "".join(_schema(schema) for schema in SCHEMAS.values())
+    return TABLES_LEAD + "".join(_schema(schema) for schema in (*SCHEMAS.values(), FEATURES, STABILITY))
 
 
 def _schema(schema: Schema) -> str:
