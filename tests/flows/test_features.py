@@ -12,6 +12,7 @@ from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
 from fiducial.flows import features
 from fiducial.flows.features import load_settings
+from fiducial.flows.features_record import read_record
 from fiducial.records.image import Geometry, Image
 
 GRID = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
@@ -47,6 +48,10 @@ def test_the_table_holds_what_the_function_gives(cohort, tmp_path):
     assert np.allclose(one["value"], direct["value"])
     assert set(one["structure"]) == {"label_1"}
     assert set(one["image"]) == {"case0"}
+    said = read_record(made.out)
+    assert said.settings["families"] == ["statistics", "glcm"]
+    assert said.set_aside == made.set_aside
+    assert not said.changed
 
 
 def test_an_empty_region_is_set_aside_by_name(cohort, tmp_path):

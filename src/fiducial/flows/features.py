@@ -51,7 +51,8 @@ def features(
 
     Each image is read once for all of its masks. A region that has no features (empty, not finite, on another grid)
     is set aside with its reason, and the rest goes on. A run that was broken off is taken up again by the same command:
-    finished images lie in a ledger beside ``out`` until all are done.
+    finished images lie in a ledger beside ``out`` until all are done. What the table was made with stands in a small
+    JSON file beside it (`features_record`).
 
     Args:
         cohort: The cohort folder.
@@ -66,6 +67,7 @@ def features(
     from fiducial.cohort import load_cohort
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
+    from fiducial.flows.features_record import write_record
     from fiducial.records.files import atomic_path
 
     require_modules("numba", "pywt")
@@ -94,6 +96,7 @@ def features(
     frame = _frame(rows, table)
     with atomic_path(out) as part:
         frame.to_parquet(part, index=False)
+    write_record(out, settings.model_dump(mode="json"), aside)
     ledger.unlink(missing_ok=True)
     n_regions = frame["mask"].nunique()
     return Features(out, n_regions, frame["image"].nunique(), len(frame) // max(n_regions, 1), tuple(aside))
