@@ -195,7 +195,8 @@ def combat_from_json(said: Mapping[str, Any]) -> CombatFit:
         raise InputRefused(f"shapes of {', '.join(wrong)}", legal=f"{n_sites} sites and {n_features} features")
     sites, site_reason, reason = (tuple(map(str, said[name])) for name in ("sites", "site_reason", "reason"))
     n_rows = tuple(int(k) for k in said["n_rows"])
-    return CombatFit(sites, n_rows, *(arrays[name] for name in _ARRAYS), site_reason=site_reason, reason=reason)
+    mean, effects, scale, shift, spread = (arrays[name] for name in _ARRAYS)
+    return CombatFit(sites, n_rows, mean, effects, scale, shift, spread, site_reason, reason)
 
 
 def _rows(values: ArrayLike, site: ArrayLike, covariates: ArrayLike | None) -> tuple[Floats, Any, Floats]:
