@@ -13,13 +13,14 @@ import typer.main
 
 from fiducial.cli.commands import app
 from fiducial.records.radiomics import FEATURES, STABILITY
+from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS
 from fiducial.records.tables import SCHEMAS, Schema
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 TABLES_LEAD = """\
 # Tables
 
-<!-- Made by `make docs-tables` from fiducial/records/tables.py and radiomics.py: change it there. -->
+<!-- Made by `make docs-tables` from fiducial/records/tables.py, radiomics.py and radiomics_signature.py: change it there. -->
 
 Every table is a Parquet file; CSV is read too. They are checked on read and on write, and an error names file, row and
 column. Text is never missing: empty text means *not said*. A column without a default is required.
@@ -39,14 +40,16 @@ Progress is drawn on stderr, results are printed on stdout. With `--json`, stdou
 `{"error": {"kind", "given", "where", "legal", "action"}}`.
 """
 
+RADIOMICS = (FEATURES, STABILITY, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS, SIGNATURE)
+
 
 def tables_page() -> str:
     """The page of all table schemas."""
-    return TABLES_LEAD + "".join(_schema(schema) for schema in (*SCHEMAS.values(), FEATURES, STABILITY))
+    return TABLES_LEAD + "".join(_schema(schema) for schema in (*SCHEMAS.values(), *RADIOMICS))
 
 
 def _schema(schema: Schema) -> str:
-    lines = [f"\n## {schema.name.capitalize()}\n"]
+    lines = [f"\n## {schema.name.capitalize().replace("_", " ")}\n"]
     if schema.open:
         lines.append("Further columns are legal: they are attributes and labels.\n")
     if schema.unique:

@@ -1,0 +1,85 @@
+"""Tables that `fiducial signature` writes: how models compare, what each patient was given, and the signature itself.
+
+The folder holds ``models.parquet`` (`SIGNATURE_MODELS`), ``predictions.parquet`` (`SIGNATURE_PREDICTIONS`),
+``signature.parquet`` (`SIGNATURE`), ``choices.json`` (every setting, what fell away and why, what each training set chose,
+the bound on false selections), ``signature.json`` (the model of all patients: features, centres, spreads, coefficients),
+and for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote.
+"""
+
+from __future__ import annotations
+
+from fiducial.records.tables import NAN, Column, Schema
+
+SIGNED_MODELS = ("volume", "value", "clinical", "radiomics", "clinical_radiomics")
+"""Volume alone; the best-known single value alone (the largest intensity, SUVmax of a PET); clinical variables alone;
+the signature; both together. The first three are always beside the others, ``clinical`` where there are variables."""
+
+SIGNATURE_MODELS = Schema(
+    "signature_models",
+    (
+        Column("model", default=None, legal=SIGNED_MODELS),
+        Column(
+            "metric",
+            default=None,
+            legal=(
+                "auc",
+                "auc_difference",
+                "auc_pooled",
+                "auc_of_value",
+                "brier",
+                "calibration_intercept",
+                "calibration_slope",
+                "c_index",
+                "c_index_difference",
+                "c_index_of_value",
+            ),
+            meaning="auc and c_index: pairs within folds, over repeats; pooled: of each patient's mean prediction; "
+            "of_value: of the number itself, nothing fitted",
+        ),
+        Column("beside", legal=("", *SIGNED_MODELS), meaning="for a difference: the model that is taken off"),
+        Column("value", "number", NAN),
+        Column("low", "number", NAN),
+        Column("high", "number", NAN),
+        Column("level", "number", 0.95),
+        Column("p", "number", NAN, meaning="of no difference; for auc and c_index, of 0.5"),
+        Column("n", "integer", 0, meaning="patients"),
+        Column("n_events", "integer", 0),
+        Column("method", meaning="how value and interval were computed"),
+        Column("reason", meaning="why there is no interval, or no ordinary one"),
+    ),
+    unique=("model", "metric", "beside"),
+)
+
+SIGNATURE_PREDICTIONS = Schema(
+    "signature_predictions",
+    (
+        Column("model", default=None, legal=SIGNED_MODELS),
+        Column("subject", default=None),
+        Column("repeat", "integer", 0, meaning="from 1; 0 for the mean over repeats"),
+        Column("fold", "integer", 0, meaning="from 1: the fold that the patient was left out with; 0 for the mean"),
+        Column("value", "number", NAN, meaning="probability of the event; for survival, log hazard ratio"),
+        Column("truth", "number", NAN, meaning="1 is the event"),
+        Column("time", "number", NAN, meaning="for survival, in the unit that was given"),
+    ),
+    unique=("model", "subject", "repeat"),
+)
+
+SIGNATURE = Schema(
+    "signature",
+    (
+        Column("family", default=None),
+        Column("feature", default=None),
+        Column("aggregation", meaning="how texture matrices are put together; empty where there is none"),
+        Column("filter", meaning="the response map that the feature is of; empty for the image itself"),
+        Column("ibsi_code"),
+        Column("chosen", "integer", 0, meaning="1: in the signature that was learned from all patients"),
+        Column("share", "number", NAN, meaning="of the halves of all patients that chose it; missing if it fell away"),
+        Column("selected", "number", 0.0, meaning="share of all training sets whose signature has it"),
+        Column("coefficient", "number", 0.0, meaning="of all patients, for one standard deviation; 0 if not chosen"),
+        Column("low", "number", NAN, meaning="2.5 % of the coefficients over training sets, 0 where not selected"),
+        Column("high", "number", NAN, meaning="97.5 % of them; no confidence interval"),
+        Column("reason", meaning="why it fell away: missing, constant, not_reproducible, redundant"),
+        Column("stands_for_it", meaning="the feature that stands for its cluster, if another"),
+    ),
+    unique=("family", "feature", "aggregation", "filter"),
+)
