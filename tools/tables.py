@@ -20,7 +20,7 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 TABLES_LEAD = """\
 # Tables
 
-<!-- Made by `make docs-tables` from fiducial/records/tables.py, radiomics.py and radiomics_signature.py: change it there. -->
+<!-- Made by `make docs-tables` from fiducial/records (tables.py, radiomics*.py): change it there. -->
 
 Every table is a Parquet file; CSV is read too. They are checked on read and on write, and an error names file, row and
 column. Text is never missing: empty text means *not said*. A column without a default is required.
@@ -49,7 +49,8 @@ def tables_page() -> str:
 
 
 def _schema(schema: Schema) -> str:
-    lines = [f"\n## {schema.name.capitalize().replace("_", " ")}\n"]
+    name = schema.name.capitalize().replace("_", " ")
+    lines = [f"\n## {name}\n"]
     if schema.open:
         lines.append("Further columns are legal: they are attributes and labels.\n")
     if schema.unique:

@@ -14,6 +14,7 @@ EXTRAS = {
     "highdicom": "objects",
     "numba": "radiomics",
     "pywt": "radiomics",
+    "sklearn": "radiomics",
 }
 """The extra that installs a module."""
 

@@ -1,9 +1,9 @@
 """Tables that `fiducial signature` writes: how models compare, what each patient was given, and the signature itself.
 
 The folder holds ``models.parquet`` (`SIGNATURE_MODELS`), ``predictions.parquet`` (`SIGNATURE_PREDICTIONS`),
-``signature.parquet`` (`SIGNATURE`), ``choices.json`` (every setting, what fell away and why, what each training set chose,
-the bound on false selections), ``signature.json`` (the model of all patients: features, centres, spreads, coefficients),
-and for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote.
+``signature.parquet`` (`SIGNATURE`), ``choices.json`` (every setting, what fell away and why, what each training set
+chose, the bound on false selections), ``signature.json`` (the model of all patients: features, centres, spreads,
+coefficients), and for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote.
 """
 
 from __future__ import annotations

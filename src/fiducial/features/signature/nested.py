@@ -1,0 +1,139 @@
+"""Nested cross-validation, repeated, by patient: each repeat deals the patients out anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fiducial.compute import map_cases
+from fiducial.errors import FiducialError, LabelError
+from fiducial.features.signature.outcome import Outcome, dealt
+from fiducial.features.signature.recipe import Learned, Numbers, learn, predicted
+from fiducial.features.signature.settings import SignatureSettings
+from fiducial.maths.inputs import Floats, Integers
+from fiducial.records.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One repeat: all patients, and its number."""
+
+    numbers: Numbers
+    outcome: Outcome
+    settings: SignatureSettings
+    number: int
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """What patients were given by models that had not seen them, and what was learned each time.
+
+    ``linear`` [r, n] of each model, log odds or log hazard ratios; ``folds`` [r, n]; over the r x folds training sets
+    ``coefficients`` [r k, p] of the model ``radiomics`` (0 where a feature is not in it), ``selected`` [r k, p], and
+    ``notes`` (strengths, q, bound, how many features fell to what). ``final`` was learned from all patients.
+    """
+
+    linear: dict[str, Floats]
+    folds: Integers
+    coefficients: Floats
+    selected: Floats
+    notes: list[dict[str, Any]]
+    final: Learned
+
+
+def cross_validate(
+    numbers: Numbers,
+    outcome: Outcome,
+    settings: SignatureSettings,
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> CrossValidated:
+    """Cross-validate every model in the same folds and fit each to all patients.
+
+    Repeat r deals the patients by the seed (seed, r); no result depends on ``workers``.
+
+    Raises:
+        LabelError: fewer than two patients with the event, or without, for each fold.
+    """
+    require_enough(outcome, settings)
+    cases = {f"repeat {r + 1}": Repeat(numbers, outcome, settings, r) for r in range(settings.repeats)}
+    done = map_cases(one_repeat, cases, workers=workers, progress=progress, title="nested cross-validation")
+    if done.failures:
+        first = done.failures[0]
+        raise FiducialError(f"{first.key}: {first.error}: {first.message}\n{first.trace}")
+    final = learn(numbers, outcome, settings, seed=[settings.seed, settings.repeats])
+    made = list(done.results.values())
+    return CrossValidated(
+        linear={name: np.stack([one["linear"][name] for one in made]) for name in made[0]["linear"]},
+        folds=np.stack([one["folds"] for one in made]),
+        coefficients=np.concatenate([one["coefficients"] for one in made]),
+        selected=np.concatenate([one["selected"] for one in made]),
+        notes=[note for one in made for note in one["notes"]],
+        final=final,
+    )
+
+
+def require_enough(outcome: Outcome, settings: SignatureSettings) -> None:
+    """Refuse outcomes that cannot be dealt into folds.
+
+    Raises:
+        LabelError: fewer than two patients with the event, or (for a class) without it, for each fold.
+    """
+    n_events, n = int(outcome.event.sum()), len(outcome)
+    least = n_events if outcome.time is not None else min(n_events, n - n_events)
+    if n_events == 0 or (outcome.time is None and n_events == n):
+        raise LabelError(
+            f"one class only: {n_events} of {n} patients have the event", legal="patients with the event and without"
+        )
+    if least < 2 * settings.folds:
+        raise LabelError(
+            f"{settings.folds} folds for {n} patients, {n_events} of them with the event",
+            legal="at least two patients with the event, and without, for each fold",
+            action=f"use --folds {max(2, least // 2)}" if least >= 4 else "a signature needs more patients than these",
+        )
+
+
+def one_repeat(case: Repeat) -> dict[str, Any]:
+    """Deal the patients out, learn from the others, predict each fold."""
+    numbers, outcome, settings = case.numbers, case.outcome, case.settings
+    folds = dealt(outcome.event, settings.folds, [settings.seed, case.number])
+    linear: dict[str, Floats] = {}
+    coefficients, selected, notes = [], [], []
+    for k in range(settings.folds):
+        train, test = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
+        learned = learn(numbers.of(train), outcome.of(train), settings, seed=[settings.seed, case.number, k])
+        for name, values in predicted(learned, numbers.of(test)).items():
+            linear.setdefault(name, np.zeros(len(outcome)))[test] = values
+        coefficients.append(coefficients_of(learned, numbers.features.shape[1]))
+        selected.append(np.isin(np.arange(numbers.features.shape[1]), learned.selected).astype(np.float64))
+        notes.append({"repeat": case.number + 1, "fold": k + 1, **noted(learned)})
+    return {
+        "linear": linear,
+        "folds": folds,
+        "coefficients": np.stack(coefficients),
+        "selected": np.stack(selected),
+        "notes": notes,
+    }
+
+
+def coefficients_of(learned: Learned, n_features: int) -> Floats:
+    """Coefficients of the model ``radiomics`` by feature [p], for one standard deviation; 0 where not in it."""
+    found = np.zeros(n_features)
+    found[learned.scales["radiomics"][0].places] = learned.lines["radiomics"].coefficients
+    return found
+
+
+def noted(learned: Learned) -> dict[str, Any]:
+    """What was chosen in one training set, as plain values."""
+    fallen = {reason: learned.kept.reason.count(reason) for reason in sorted(set(learned.kept.reason) - {""})}
+    return {
+        "strengths": learned.strengths,
+        "n_clusters": len(learned.kept.scale.places),
+        "n_chosen_by_half": learned.n_chosen,
+        "false_selections_at_most": round(learned.bound, 6),
+        "n_selected": len(learned.selected),
+        "dropped": fallen,
+    }
