@@ -99,6 +99,7 @@ PARTS = {
     "fiducial.archive.export.": "objects",
     "fiducial.phantom.planted": "objects",
     "fiducial.features.radiomics.": "radiomics",
+    "fiducial.features.signature.": "radiomics",
 }
 """Packages whose files may import what their extra installs."""
 
