@@ -96,8 +96,7 @@ def intraclass_correlations(values: ArrayLike, *, level: float = 0.95) -> IccTab
     silent = reason != ""
     one_way = _by_ratio(squares.rows, squares.within, n * (squares.k - 1), squares, level)
     consistency = _by_ratio(squares.rows, squares.rest, (n - 1) * (squares.k - 1), squares, level)
-    forms = (one_way, _agreement(squares, level), consistency)
-    named = (Icc(*(np.where(silent, np.nan, part) for part in (f.value, f.low, f.high))) for f in forms)
+    agreement = _agreement(squares, level)
     counted = tuple(
         f"{text}: {count} with a value in every repeat"
         if text == "too-few-regions"
@@ -106,7 +105,20 @@ def intraclass_correlations(values: ArrayLike, *, level: float = 0.95) -> IccTab
         else ""
         for text, count in zip(reason, n, strict=True)
     )
-    return IccTable(*named, n_regions=n.astype(np.int64), n_repeats=y.shape[1], reason=counted)
+    return IccTable(
+        _silenced(one_way, silent),
+        _silenced(agreement, silent),
+        _silenced(consistency, silent),
+        n.astype(np.int64),
+        y.shape[1],
+        counted,
+    )
+
+
+def _silenced(form: Icc, silent: Bools) -> Icc:
+    """Without the values that have no meaning."""
+    value, low, high = (np.where(silent, np.nan, part) for part in (form.value, form.low, form.high))
+    return Icc(value, low, high)
 
 
 def _squares(y: Floats, whole: Bools) -> tuple[_Squares, Bools]:
@@ -130,8 +142,8 @@ def _squares(y: Floats, whole: Bools) -> tuple[_Squares, Bools]:
             n * (by_column**2).sum(axis=0) / (k - 1),
             (rest**2).sum(axis=(0, 1)) / ((n - 1) * (k - 1)),
         ]
-    clean = [np.where(part < FLAT**1.5, 0.0, part) for part in found]
-    return _Squares(*clean, n=n.astype(np.float64), k=float(k)), np.asarray(flat)
+    between, within, columns, left = (np.where(part < FLAT**1.5, 0.0, part) for part in found)
+    return _Squares(between, within, columns, left, n.astype(np.float64), float(k)), np.asarray(flat)
 
 
 def _by_ratio(rows: Floats, error: Floats, error_freedom: Floats, squares: _Squares, level: float) -> Icc:
@@ -144,7 +156,8 @@ def _by_ratio(rows: Floats, error: Floats, error_freedom: Floats, squares: _Squa
         ratio = rows / error
         low = ratio / f.ppf(tail, n - 1, error_freedom)
         high = ratio * f.ppf(tail, error_freedom, n - 1)
-        return Icc(*(np.where(np.isinf(x), 1.0, (x - 1) / (x + k - 1)) for x in (ratio, low, high)))
+        value, low, high = (np.where(np.isinf(x), 1.0, (x - 1) / (x + k - 1)) for x in (ratio, low, high))
+    return Icc(value, low, high)
 
 
 def _agreement(squares: _Squares, level: float) -> Icc:
@@ -164,4 +177,5 @@ def _agreement(squares: _Squares, level: float) -> Icc:
         low = n * (rows - below * rest) / (below * error + n * rows)
         high = n * (above * rows - rest) / (error + n * above * rows)
     same = (columns == 0) & (rest == 0)
-    return Icc(*(np.where(same, 1.0, part) for part in (value, low, high)))
+    value, low, high = (np.where(same, 1.0, part) for part in (value, low, high))
+    return Icc(value, low, high)
