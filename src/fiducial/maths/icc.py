@@ -89,30 +89,29 @@ def intraclass_correlations(values: ArrayLike, *, level: float = 0.95) -> IccTab
         raise InputRefused(
             f"{y.shape[1]} repeat", legal="two repeats or more of each region", action="measure each region again"
         )
-    whole = np.isfinite(y).all(axis=1)
+    whole: Bools = np.all(np.isfinite(y), axis=1)
     n = whole.sum(axis=0)
     squares, flat = _squares(np.where(whole[:, None], y, 0.0), whole)
-    reason = np.where(n < 2, "too-few-regions", np.where(flat, "constant", "")).astype(object)
-    silent = reason != ""
+    reason = tuple(_reason(int(count), bool(same)) for count, same in zip(n, flat, strict=True))
+    silent = np.array([text != "" for text in reason], dtype=bool)
     one_way = _by_ratio(squares.rows, squares.within, n * (squares.k - 1), squares, level)
     consistency = _by_ratio(squares.rows, squares.rest, (n - 1) * (squares.k - 1), squares, level)
     agreement = _agreement(squares, level)
-    counted = tuple(
-        f"{text}: {count} with a value in every repeat"
-        if text == "too-few-regions"
-        else f"{text}: one value everywhere"
-        if text
-        else ""
-        for text, count in zip(reason, n, strict=True)
-    )
     return IccTable(
         _silenced(one_way, silent),
         _silenced(agreement, silent),
         _silenced(consistency, silent),
         n.astype(np.int64),
         y.shape[1],
-        counted,
+        reason,
     )
+
+
+def _reason(n_regions: int, flat: bool) -> str:
+    """Why a feature has no correlation; "" if it has."""
+    if n_regions < 2:
+        return f"too-few-regions: {n_regions} with a value in every repeat"
+    return "constant: one value everywhere" if flat else ""
 
 
 def _silenced(form: Icc, silent: Bools) -> Icc:
