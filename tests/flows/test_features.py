@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fiducial.archive import write_nifti
+from fiducial.archive import read_image, read_mask, write_nifti
 from fiducial.cohort.ingest import ingest
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
+from fiducial.features.radiomics.perturb import perturbed_radiomics, seed_of
 from fiducial.flows import features
 from fiducial.flows.features import load_settings
 from fiducial.flows.features_record import read_record
+from fiducial.flows.perturbed import load_perturbations
 from fiducial.records.image import Geometry, Image
+from fiducial.records.radiomics import FEATURES
+from fiducial.records.tables import read_table
 
 GRID = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
 
@@ -94,3 +98,80 @@ def test_a_broken_config_is_named(tmp_path, text, message):
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(InputRefused, match="no such file"):
         load_settings(tmp_path / "radiomics.toml")
+
+
+PERTURBATIONS = """
+seed = 3
+
+[[perturbation]]
+name = "turned"
+rotate_degrees = 6
+translate_voxels = [0.25, 0, 0]
+
+[[perturbation]]
+name = "drawn"
+contour = true
+noise = 1.0
+repeats = 2
+"""
+
+
+def test_perturbations_are_rows_beside_the_region_as_it_is(cohort, tmp_path):
+    config, perturb = tmp_path / "radiomics.toml", tmp_path / "perturb.toml"
+    config.write_text('families = ["statistics", "glcm"]\nbin_number = 8\n')
+    perturb.write_text(PERTURBATIONS)
+    plain = features(cohort, tmp_path / "plain.parquet", config=config, workers=1)
+    made = features(cohort, tmp_path / "features.parquet", config=config, perturb=perturb, workers=1)
+    assert (made.n_regions, made.n_features, made.n_perturbations) == (5, 18 + 25, 3)
+    table = read_table(made.out, FEATURES)
+    assert sorted(set(table["perturbation"])) == ["", "drawn.1", "drawn.2", "turned"]
+    assert len(table) == 4 * 5 * (18 + 25)
+    own = pd.read_parquet(plain.out)
+    assert np.array_equal(table[table["perturbation"] == ""]["value"], own["value"])
+    one = table[(table["mask"] == "case1~label_2") & (table["perturbation"] == "drawn.2")]
+    image = read_image(tmp_path / "images/case1.nii.gz")
+    mask = read_mask(tmp_path / "labels/case1.nii.gz", label=2)
+    step = load_perturbations(perturb).perturbation[1]
+    direct = perturbed_radiomics(
+        image.array[0],
+        mask.array[0],
+        image.geometry.spacing_mm,
+        load_settings(config),
+        step,
+        seed=seed_of(3, "case1~label_2", "drawn.2"),
+    )
+    assert np.allclose(one["value"], direct["value"], equal_nan=True)
+    assert read_record(made.out).perturbations["seed"] == 3
+
+
+def test_a_perturbation_without_an_answer_is_set_aside_and_others_go_on(cohort, tmp_path):
+    perturb = tmp_path / "perturb.toml"
+    perturb.write_text('[[perturbation]]\nname = "far"\ntranslate_voxels = [50, 0, 0]\n' + PERTURBATIONS[11:])
+    made = features(cohort, tmp_path / "features.parquet", perturb=perturb, workers=1)
+    reasons = dict(made.set_aside)
+    assert "left the image" in reasons["case0~label_1 (far)"]
+    assert len(reasons) == 5 + 1  # every region once, and the one that is empty as it is
+    assert set(pd.read_parquet(made.out)["perturbation"]) == {"", "turned", "drawn.1", "drawn.2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = 1\n", "perturbation: Field required"),
+        ('[[perturbation]]\nname = "a"\n', "nothing is changed"),
+        ('[[perturbation]]\nname = "a"\nrotate = 3\n', "perturbation.0.rotate: Extra inputs"),
+        ("[[perturbation]\n", "no TOML"),
+    ],
+)
+def test_a_file_of_perturbations_that_is_not_legal(cohort, tmp_path, text, message):
+    perturb = tmp_path / "perturb.toml"
+    perturb.write_text(text)
+    with pytest.raises(InputRefused) as refused:
+        features(cohort, tmp_path / "features.parquet", perturb=perturb, workers=1)
+    assert message in str(refused.value)
+    assert str(perturb) in str(refused.value)
+
+
+def test_no_file_of_perturbations(cohort, tmp_path):
+    with pytest.raises(InputRefused, match="no such file"):
+        features(cohort, tmp_path / "features.parquet", perturb=tmp_path / "none.toml", workers=1)

@@ -19,21 +19,29 @@ def features(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Image processing and families; see the how-to.")
     ] = None,
+    perturb: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Compute all again after each perturbation stated there; see the how-to."
+        ),
+    ] = None,
     workers: Workers = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - main reads it
+    debug: Debug = False,
 ) -> None:
     """Compute radiomics features (IBSI) of every mask; a region without an answer is set aside by name."""
     from fiducial.cli.show import counted, safe, show
     from fiducial.flows import features as flow
 
     with progress_shown(quiet=quiet) as progress:
-        result = flow(cohort, out, config=config, workers=workers, progress=progress)
+        result = flow(cohort, out, config=config, perturb=perturb, workers=workers, progress=progress)
     lines = [
         f"[bold]{counted(result.n_regions, 'region')} of {counted(result.n_images, 'image')}, "
         f"{counted(result.n_features, 'feature')} each[/]"
     ]
+    if result.n_perturbations:
+        lines.append(f"  as they are, and again after {counted(result.n_perturbations, 'perturbation')}")
     lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
     more = len(result.set_aside) - SHOWN
     lines += [f"  and {more} more; --json names all"] if more > 0 else []

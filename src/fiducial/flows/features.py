@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +20,28 @@ WHERE = ("subject", "visit", "site", "split", "image", "mask", "structure", "rat
 
 @dataclass(frozen=True)
 class Features:
-    """Where the table lies, how many regions and images it is of, and what was set aside (mask or image, reason)."""
+    """Where the table lies, how many regions and images it is of, and what was set aside (mask or image, reason).
+
+    ``n_perturbations`` counts the repeats of each region beside the region as it is.
+    """
 
     out: Path
     n_regions: int
     n_images: int
     n_features: int
     set_aside: tuple[tuple[str, str], ...]
+    n_perturbations: int = 0
 
 
 @dataclass(frozen=True)
 class RegionsOfImage:
-    """One image and its regions: (mask id, file, value in the file) each; settings as plain values."""
+    """One image and its regions: (mask id, file, value in the file) each; settings, perturbations as plain values."""
 
     image: str
     path: str
     masks: tuple[tuple[str, str, int], ...]
     settings: dict[str, Any]
+    perturbations: dict[str, Any] = field(default_factory=dict)
 
 
 def features(
@@ -44,6 +49,7 @@ def features(
     out: str | Path,
     *,
     config: str | Path | None = None,
+    perturb: str | Path | None = None,
     workers: int = 0,
     progress: Progress = silent,
 ) -> Features:
@@ -56,18 +62,20 @@ def features(
 
     Args:
         cohort: The cohort folder.
-        out: The Parquet file to write; its columns are `WHERE`, then those of `radiomics`.
+        out: The Parquet file to write; its columns are `WHERE`, ``perturbation``, then those of `radiomics`.
         config: TOML of `Settings`; without it, everything in the volume in 32 grey levels.
+        perturb: TOML of `Perturbations`: features of each region are computed after each of them too.
         workers: Processes, 0 = as many as cores.
         progress: Called as ``progress(title, n_done, n_total)``.
 
     Raises:
-        InputRefused: no mask in the cohort, an illegal setting, or no region that has features.
+        InputRefused: no mask in the cohort, an illegal setting or perturbation, or no region that has features.
     """
     from fiducial.cohort import load_cohort
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
     from fiducial.flows.features_record import write_record
+    from fiducial.flows.perturbed import load_perturbations
     from fiducial.records.files import atomic_path
 
     require_modules("numba", "pywt")
@@ -75,15 +83,17 @@ def features(
 
     cohort, out = Path(cohort), Path(out)
     settings = load_settings(config)
+    asked = None if perturb is None else load_perturbations(perturb)
+    plans = {} if asked is None else asked.model_dump(mode="json")
     table = load_cohort(cohort)
-    cases = _cases(table, cohort, settings)
+    cases = _cases(table, cohort, settings, plans)
     if not cases:
         raise InputRefused("no mask in this cohort", where=str(cohort), action="ingest images with masks")
     # Once here, so that no worker compiles them again.
     progress("compiling loops (the first time)", 0, 1)
     warm_up()
     progress("compiling loops (the first time)", 1, 1)
-    ledger = out.with_name(f".{out.name}.{_digest(settings, table)}.ledger")
+    ledger = out.with_name(f".{out.name}.{_digest(settings, table, plans)}.ledger")
     done = map_cases(regions_of, cases, workers=workers, progress=progress, title="radiomics", resume=ledger)
     aside = [(f.key, f.message or f.error) for f in done.failures]
     aside += [(mask, reason) for made in done.results.values() for mask, reason in made["aside"]]
@@ -96,10 +106,11 @@ def features(
     frame = _frame(rows, table)
     with atomic_path(out) as part:
         frame.to_parquet(part, index=False)
-    write_record(out, settings.model_dump(mode="json"), aside)
+    write_record(out, settings.model_dump(mode="json"), aside, perturbations=plans)
     ledger.unlink(missing_ok=True)
-    n_regions = frame["mask"].nunique()
-    return Features(out, n_regions, frame["image"].nunique(), len(frame) // max(n_regions, 1), tuple(aside))
+    n_regions, plain = frame["mask"].nunique(), int((frame["perturbation"] == "").sum())
+    n_perturbations = 0 if asked is None else len(asked.repeats())
+    return Features(out, n_regions, frame["image"].nunique(), plain // max(n_regions, 1), tuple(aside), n_perturbations)
 
 
 def load_settings(config: str | Path | None) -> Settings:
@@ -138,8 +149,11 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     from fiducial.archive import read_image, read_mask
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import Settings, radiomics
+    from fiducial.features.radiomics.perturbations import Perturbations
+    from fiducial.flows.perturbed import features_after
 
     settings = Settings(**case.settings)
+    asked = Perturbations(**case.perturbations) if case.perturbations else None
     rows: list[list[Any]] = []
     aside: list[tuple[str, str]] = []
     image = read_image(case.path)
@@ -150,15 +164,22 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
         try:
             mask = read_mask(path, label=value)
             image.geometry.require_match(mask.geometry, where=path)
-            table = radiomics(image.array[0], mask.array[0], image.geometry.spacing_mm, settings)
+            spacing_mm = image.geometry.spacing_mm
+            table = radiomics(image.array[0], mask.array[0], spacing_mm, settings)
         except InputRefused as refusal:
             aside.append((mask_id, str(refusal)))
             continue
-        rows += [[mask_id, *row] for row in table.itertuples(index=False, name=None)]
+        rows += [[mask_id, "", *row] for row in table.itertuples(index=False, name=None)]
+        if asked is not None:
+            more, lost = features_after(image.array[0], mask.array[0], spacing_mm, settings, asked, region=mask_id)
+            rows += [[mask_id, *row] for row in more]
+            aside += lost
     return {"rows": rows, "aside": aside}
 
 
-def _cases(table: pd.DataFrame, folder: Path, settings: Settings) -> dict[str, RegionsOfImage]:
+def _cases(
+    table: pd.DataFrame, folder: Path, settings: Settings, perturbations: dict[str, Any]
+) -> dict[str, RegionsOfImage]:
     """One case for each image that has masks."""
     images = table[table["role"] == "image"].set_index("image")["path"]
     masks = table[(table["role"] == "mask") & table["of"].isin(images.index)]
@@ -169,7 +190,7 @@ def _cases(table: pd.DataFrame, folder: Path, settings: Settings) -> dict[str, R
             (str(row["image"]), _place(str(row["path"]), folder), int(row["mask_value"]))
             for row in group.to_dict("records")
         )
-        cases[str(image)] = RegionsOfImage(str(image), _place(str(images[image]), folder), found, said)
+        cases[str(image)] = RegionsOfImage(str(image), _place(str(images[image]), folder), found, said, perturbations)
     return cases
 
 
@@ -178,12 +199,12 @@ def _place(path: str, folder: Path) -> str:
     return path if Path(path).is_absolute() else str(folder / path)
 
 
-def _digest(settings: Settings, table: pd.DataFrame) -> str:
+def _digest(settings: Settings, table: pd.DataFrame, perturbations: dict[str, Any]) -> str:
     """Names the ledger, so that other settings, or a cohort that has changed, begin anew."""
     from fiducial.cohort.table import cohort_digest
     from fiducial.records.files import sha256_json
 
-    return sha256_json([settings.model_dump(mode="json"), cohort_digest(table)])[:12]
+    return sha256_json([settings.model_dump(mode="json"), cohort_digest(table), perturbations])[:12]
 
 
 def _frame(rows: list[list[Any]], table: pd.DataFrame) -> pd.DataFrame:
@@ -192,9 +213,9 @@ def _frame(rows: list[list[Any]], table: pd.DataFrame) -> pd.DataFrame:
 
     from fiducial.features.radiomics.engine import COLUMNS
 
-    frame = pd.DataFrame(rows, columns=["mask", *COLUMNS])
+    frame = pd.DataFrame(rows, columns=["mask", "perturbation", *COLUMNS])
     frame["value"] = frame["value"].astype("float64")
     own = table[table["role"] == "mask"].rename(columns={"image": "mask", "of": "image"})
     split = table[table["role"] == "image"].set_index("image")["split"]
     own = own.assign(split=own["image"].map(split))
-    return frame.merge(own[list(WHERE)], on="mask", how="left")[[*WHERE, *COLUMNS]]
+    return frame.merge(own[list(WHERE)], on="mask", how="left")[[*WHERE, "perturbation", *COLUMNS]]

@@ -19,6 +19,7 @@ LIBRARIES = ("fiducial", "numpy", "scipy", "numba", "PyWavelets")
 class FeaturesRecord:
     """What the file says; ``settings`` are those of `Settings`, ``set_aside`` pairs of mask (or image) and reason.
 
+    ``perturbations`` are those of `Perturbations`, empty where regions were taken as they are.
     ``changed`` is set where the table is no longer the one that the record was written for.
     """
 
@@ -26,6 +27,7 @@ class FeaturesRecord:
     set_aside: tuple[tuple[str, str], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     changed: bool = False
+    perturbations: Mapping[str, Any] = field(default_factory=dict)
 
 
 def record_path(table: str | Path) -> Path:
@@ -33,7 +35,13 @@ def record_path(table: str | Path) -> Path:
     return Path(table).with_suffix(".json")
 
 
-def write_record(table: str | Path, settings: Mapping[str, Any], set_aside: Sequence[tuple[str, str]]) -> Path:
+def write_record(
+    table: str | Path,
+    settings: Mapping[str, Any],
+    set_aside: Sequence[tuple[str, str]],
+    *,
+    perturbations: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the record of a table that was just written; returns its path."""
     path = record_path(table)
     said = {
@@ -41,6 +49,7 @@ def write_record(table: str | Path, settings: Mapping[str, Any], set_aside: Sequ
         "table": Path(table).name,
         "sha256": sha256_file(table),
         "settings": dict(settings),
+        "perturbations": dict(perturbations or {}),
         "set_aside": [{"region": name, "reason": reason} for name, reason in set_aside],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     }
@@ -77,6 +86,7 @@ def read_record(table: str | Path) -> FeaturesRecord | None:
         ),
         versions={str(name): str(text) for name, text in _mapping(held.get("versions")).items()},
         changed=sha256_file(table) != held["sha256"],
+        perturbations=_mapping(held.get("perturbations")),
     )
 
 
