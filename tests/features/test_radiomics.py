@@ -8,14 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_cdt
+from scipy.signal import fftconvolve
+from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
+from skimage.measure import label, marching_cubes
 
 from fiducial.errors import GeometryError, InputRefused, VoxelError
-from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, Settings, radiomics
+from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, Settings, kernels, radiomics, solids, threads
 from fiducial.features.radiomics.catalogue import catalogue
 from fiducial.features.radiomics.directions import directions
 from fiducial.features.radiomics.interpolate import interpolated, interpolated_shape
-from fiducial.features.radiomics.morphology import ellipsoid, mesh_of, smallest_box, smallest_ellipsoid
+from fiducial.features.radiomics.kernels import steps_to_border, zones
+from fiducial.features.radiomics.local_intensity import sphere
+from fiducial.features.radiomics.morphology import ellipsoid, smallest_box, smallest_ellipsoid, solid_of
+from fiducial.features.radiomics.region import occupied
+from fiducial.features.radiomics.settings import MeanFilter
 
 TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
 PLAIN = Settings(families=tuple(f for f in FAMILIES if f != "diagnostics"), aggregations=AGGREGATIONS)
@@ -130,12 +138,26 @@ def test_the_smallest_ellipsoid_of_a_cross_is_known():
 def test_a_mesh_encloses_what_its_voxels_do():
     mask = np.zeros((6, 7, 8), bool)
     mask[2:4, 2:5, 2:6] = True
-    mesh = mesh_of(mask, (1.0, 1.0, 1.0))
+    solid = solid_of(mask, (1.0, 1.0, 1.0))
     # Marching cubes cut edges and corners of the box of 24 voxels.
-    assert 24 * 0.8 < mesh.volume < 24
+    assert 24 * 0.8 < solid.volume < 24
 
 
-# Against the pairs themselves.
+# Against another library's mesh, and against the pairs themselves.
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.98])
+def test_a_solid_is_the_mesh_of_marching_cubes(share):
+    """Every kind of cube occurs, also the ambiguous ones; the mesh itself is never built."""
+    spacing = (1.0, 1.5, 3.0)
+    mask = np.random.default_rng(3).random((17, 14, 12)) < share
+    vertices, triangles, _, _ = marching_cubes(np.pad(mask, 1).astype(np.float32), 0.5, spacing=spacing)
+    a, b, c = (vertices.astype(float)[triangles[:, k]] for k in range(3))
+    solid = solid_of(mask, spacing)
+    assert solid.volume == pytest.approx(abs((a * np.cross(b, c)).sum()) / 6)
+    assert solid.area == pytest.approx(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
+    assert ConvexHull(solid.vertices).volume == pytest.approx(ConvexHull(vertices).volume)
+    assert len(solid.vertices) < len(vertices) or share == 0.02
 
 
 def test_autocorrelation_by_transforms_is_the_sum_over_pairs():
@@ -153,7 +175,69 @@ def test_autocorrelation_by_transforms_is_the_sum_over_pairs():
     assert found["geary_c"] == pytest.approx((n - 1) / (2 * weight.sum()) * squares / (y @ y))
 
 
+def test_distances_to_the_border_are_another_librarys():
+    mask = np.random.default_rng(0).random((14, 11, 9)) < 0.9
+    whole = np.pad(mask, 1)
+    assert (steps_to_border(mask, False) == distance_transform_cdt(whole, metric="taxicab")).all()
+    by_slice = [distance_transform_cdt(whole[:, :, z], metric="taxicab") for z in range(1, 10)]
+    assert (steps_to_border(mask, True)[:, :, 1:-1] == np.stack(by_slice, axis=2)).all()
+
+
+def test_zones_are_another_librarys_components():
+    levels = np.pad(np.random.default_rng(0).integers(0, 4, (12, 11, 10)), 1).astype(np.int32)
+    found = zones(levels, levels, 1)
+    other = label(levels, connectivity=3)
+    assert sorted(found[:, 1]) == sorted(np.bincount(other.ravel())[1:])
+    assert found[:, 1].sum() == (levels > 0).sum()
+
+
+def test_peaks_are_means_over_spheres_by_convolution():
+    rng = np.random.default_rng(0)
+    image, mask = rng.normal(size=(15, 12, 9)), np.zeros((15, 12, 9), bool)
+    mask[2:13, :7, 3:8] = True
+    found = values(radiomics(image, mask, (1.3, 1.5, 3.0), Settings(families=("local_intensity",))), "local_intensity")
+    ball = sphere((1.3, 1.5, 3.0))
+    middle = tuple(slice(n // 2, n // 2 + side) for n, side in zip(ball.shape, image.shape, strict=True))
+    means = fftconvolve(image, ball)[middle] / fftconvolve(np.ones(image.shape), ball)[middle]
+    assert found["global_peak"] == pytest.approx(means[mask].max())
+    assert found["local_peak"] == pytest.approx(means[mask][image[mask].argmax()])
+
+
 # Laws.
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_any_number_of_threads_gives_the_same_numbers(cut, monkeypatch):
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
+    image, mask = region(4, (5, 6, 7) if cut else (13, 9, 8))
+    one, three = (radiomics(image, mask, (1, 1, 2), PLAIN, threads=n) for n in (1, 3))
+    assert one.equals(three)
+
+
+def test_each_loop_is_compiled_once():
+    """Whatever the order of the image in memory: another order must not cost the first call's seconds again."""
+    image, mask = region(4)
+    for filtered in (None, MeanFilter(support=3)):
+        for order in ("C", "F"):
+            given = PLAIN.model_copy(update={"filter": filtered, "bin_number": 5})
+            radiomics(np.asarray(image, order=order), np.asarray(mask, order=order), (1, 1, 2), given)
+            radiomics(image[::-1], mask[::-1], (1, 1, 2), given)
+    loops = [value for module in (kernels, solids) for value in vars(module).values() if hasattr(value, "signatures")]
+    assert len(loops) > 10
+    assert {loop.__name__: len(loop.signatures) for loop in loops if len(loop.signatures) > 1} == {}
+
+
+@pytest.mark.parametrize("order", ["C", "F", "xzy"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, bool])
+def test_the_box_of_a_mask_in_any_order(order, dtype):
+    mask = np.zeros((7, 6, 5), dtype)
+    mask[1, 4, 2] = mask[5, 2, 3] = 1
+    if order == "xzy":
+        mask = np.ascontiguousarray(mask.transpose(0, 2, 1)).transpose(0, 2, 1)
+    given = np.asarray(mask, order="K" if order == "xzy" else order)
+    assert occupied(given) == (slice(1, 6), slice(2, 5), slice(2, 4))
+    assert occupied(given[::-1]) == (slice(1, 6), slice(2, 5), slice(2, 4))
+    assert occupied(np.zeros_like(given)) is None
 
 
 def region(seed, shape=(9, 8, 7)):

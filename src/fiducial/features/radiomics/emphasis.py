@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
 
-def emphasis_features(counts: Floats, n_voxels: Floats) -> dict[str, Floats]:
+def emphasis_features(counts: Floats, n_voxels: Floats, lengths: NDArray[Any] | None = None) -> dict[str, Floats]:
     """Features of count matrices [n, level, length], each an array [n], under neutral names.
 
-    ``length`` stands for run length, zone size, zone distance or number of dependences; column 0 is length 1.
+    ``length`` stands for run length, zone size, zone distance or number of dependences; column 0 is length 1,
+    unless ``lengths`` says what the columns are.
 
     Args:
         counts: matrices, at least one count in each.
         n_voxels: voxels that each matrix was counted over (for the percentage).
+        lengths: of the columns, where not 1, 2, 3 and so on.
     """
     total = counts.sum(axis=(1, 2))
     by_level, by_length = counts.sum(axis=2), counts.sum(axis=1)
     i = np.arange(1, counts.shape[1] + 1, dtype=np.float64)
-    j = np.arange(1, counts.shape[2] + 1, dtype=np.float64)
+    j = (np.arange(1, counts.shape[2] + 1) if lengths is None else lengths).astype(np.float64)
     p = counts / total[:, None, None]
     level_p, length_p = by_level / total[:, None], by_length / total[:, None]
     level_mean, length_mean = level_p @ i, length_p @ j

@@ -17,6 +17,7 @@ from fiducial.features.radiomics.local_intensity import local_intensity_features
 from fiducial.features.radiomics.morphology import morphology_features
 from fiducial.features.radiomics.region import Discretised, Region, discretise, prepare
 from fiducial.features.radiomics.settings import Settings
+from fiducial.features.radiomics.threads import n_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,8 @@ def radiomics(
     mask: NDArray[Any],
     spacing_mm: tuple[float, float, float],
     settings: Settings | None = None,
+    *,
+    threads: int = 0,
 ) -> pd.DataFrame:
     """Features of one region, one row each.
 
@@ -41,6 +44,7 @@ def radiomics(
         spacing_mm: distance of voxel centres along x, y and z.
         settings: image processing and families; the default computes everything in the volume, with intensities as
             grey levels.
+        threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
 
     Returns:
         ``family, feature, aggregation, ibsi_code, value, reason``; ``reason`` says why a value is missing (NaN), or
@@ -55,24 +59,30 @@ def radiomics(
 
     settings = settings or Settings()
     region = prepare(image, mask, spacing_mm, settings)
-    rows = list(_rows(image, mask, spacing_mm, region, settings))
+    n = n_threads(threads, int(region.mask.sum()))
+    rows = list(_rows(image, mask, spacing_mm, region, settings, n))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(
-    image: NDArray[Any], mask: NDArray[Any], spacing_mm: tuple[float, float, float], region: Region, settings: Settings
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    region: Region,
+    settings: Settings,
+    threads: int,
 ) -> Iterator[tuple[str, str, str, str, float, str]]:
     grey: Discretised | None = None
     if {"intensity_histogram", *TEXTURES} & set(settings.families):
         grey = discretise(region, settings)
     plain: dict[str, Callable[[], dict[str, float]]] = {
-        "morphology": lambda: morphology_features(region),
-        "local_intensity": lambda: local_intensity_features(region),
+        "morphology": lambda: morphology_features(region, threads),
+        "local_intensity": lambda: local_intensity_features(region, threads),
         "statistics": lambda: statistics_features(region.values),
         "intensity_volume": lambda: intensity_volume_features(region, settings),
         "intensity_histogram": lambda: histogram_features(_levels(grey), _n_levels(grey)),
     }
-    texture = _texture(region, grey, settings)
+    texture = _texture(region, grey, settings, threads)
     for family in settings.families:
         if family == "diagnostics":
             for name, value in diagnostics_features(image, mask, spacing_mm, region, settings).items():
@@ -86,12 +96,12 @@ def _rows(
                 yield from _named(family, aggregation, lambda f=family, a=aggregation: texture.family(f, a))  # type: ignore[misc]
 
 
-def _texture(region: Region, grey: Discretised | None, settings: Settings) -> Texture | None:
+def _texture(region: Region, grey: Discretised | None, settings: Settings, threads: int) -> Texture | None:
     if grey is None or not set(TEXTURES) & set(settings.families):
         return None
     from fiducial.features.radiomics.texture import Texture
 
-    return Texture(region, grey, settings)
+    return Texture(region, grey, settings, threads)
 
 
 def _levels(grey: Discretised | None) -> NDArray[np.float64]:

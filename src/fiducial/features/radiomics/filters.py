@@ -248,6 +248,46 @@ def filtered(image: Floats, spacing_mm: tuple[float, float, float], given: Filte
     return FILTERS[given.kind](image, spacing_mm, given)
 
 
+def field_of(
+    box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: tuple[float, float, float], given: Filter
+) -> tuple[slice, ...]:
+    """What of an image a filter must see so that its response in a box is that of the whole image.
+
+    A box as much wider as the filter reaches. Up to the image's border, where it comes so near: there the boundary rule
+    continues the image by what lies in the box as well. A periodic boundary continues it by what lies at the other end,
+    and a filter without an end (Simoncelli's) sees everything: then the whole axis is kept.
+    """
+    reaches = _reaches(spacing_mm, given)
+    parts = []
+    for part, reach, n in zip(box, reaches, shape, strict=True):
+        first, end = (0, n) if reach is None else (part.start - reach, part.stop + reach)
+        beyond = first < 0 or end > n
+        whole = beyond and getattr(given, "boundary", "periodic") == "periodic"
+        parts.append(slice(0, n) if whole else slice(max(first, 0), min(end, n)))
+    return tuple(parts)
+
+
+def _reaches(spacing_mm: tuple[float, float, float], given: Filter) -> tuple[int | None, ...]:
+    """Voxels beyond a voxel along each axis that its response depends on; None: all."""
+    if given.kind == "simoncelli":
+        return (None, None, 0 if given.in_slice else None)
+    if given.kind == "mean":
+        side, n_axes = given.support, 2 if given.in_slice else 3
+    elif given.kind == "log":
+        in_voxels = given.cutoff * given.sigma_mm / min(spacing_mm)
+        side, n_axes = int(in_voxels + 1), 2 if given.in_slice else 3
+    elif given.kind == "laws":
+        side, n_axes = 5 + given.energy_reach, len(given.kernels) // 2
+    elif given.kind == "wavelet":
+        import pywt
+
+        side, n_axes = pywt.Wavelet(given.wavelet).dec_len * (2**given.level - 1), len(given.bands)
+    else:
+        in_voxels = given.sigma_mm / min(spacing_mm) * max(1.0, 1 / given.ratio)
+        side, n_axes = int(np.ceil(GABOR_REACH * in_voxels)), 3 if given.orthogonal_planes else 2
+    return tuple(side if axis < n_axes else 0 for axis in range(3))
+
+
 def _said(given: Filter) -> dict[str, Any]:
     return given.model_dump(exclude={"kind"})
 

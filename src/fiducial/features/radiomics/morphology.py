@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.features.radiomics.region import Region
+from fiducial.features.radiomics.region import Region, tight_box
+from fiducial.features.radiomics.solids import (
+    boxes_on,
+    cube_counts,
+    ellipsoid_weights,
+    ends_of_lines,
+    longest_distance,
+    moments,
+    outermost,
+)
+from fiducial.features.radiomics.threads import in_parts
 
 Floats = NDArray[np.float64]
 NAN = float("nan")
@@ -16,30 +27,33 @@ N_TERMS = 20
 
 
 @dataclass(frozen=True)
-class Mesh:
-    """A closed surface: vertices [n, 3] in mm, triangles [m, 3], enclosed volume in mm³ and area in mm²."""
+class Solid:
+    """What is asked of the mesh around a region: its convex hull's corners are among ``vertices`` [n, 3] in mm.
+
+    Enclosed volume in mm³, area in mm².
+    """
 
     vertices: Floats
-    triangles: NDArray[np.int64]
     volume: float
     area: float
 
 
-def morphology_features(region: Region) -> dict[str, float]:
+def morphology_features(region: Region, threads: int = 1) -> dict[str, float]:
     """The 29 features; lengths in mm, areas in mm², volumes in mm³.
 
     What is not defined is NaN: a flat region, or one voxel, spans no ellipsoid; intensities that are all equal have no
     autocorrelation.
     """
-    mesh = mesh_of(region.morphological, region.spacing_mm)
-    volume, area = mesh.volume, mesh.area
-    places = np.argwhere(region.morphological) * np.array(region.spacing_mm)
-    axes = _principal_axes(places)
+    box = tight_box(region.morphological)
+    mask = np.ascontiguousarray(region.morphological[box])
+    solid = solid_of(mask, region.spacing_mm)
+    volume, area = solid.volume, solid.area
+    sums = moments(mask)
     ratio = 36 * np.pi * volume**2
     mean = float(region.values.mean())
     return {
         "volume_mesh": volume,
-        "volume_voxel_counting": float(len(places) * np.prod(region.spacing_mm)),
+        "volume_voxel_counting": float(sums[0] * np.prod(region.spacing_mm)),
         "surface_area_mesh": area,
         "surface_to_volume_ratio": area / volume,
         "compactness_1": volume / (np.sqrt(np.pi) * area**1.5),
@@ -47,44 +61,85 @@ def morphology_features(region: Region) -> dict[str, float]:
         "spherical_disproportion": area / ratio ** (1 / 3),
         "sphericity": ratio ** (1 / 3) / area,
         "asphericity": (area**3 / ratio) ** (1 / 3) - 1,
-        "centre_of_mass_shift": _shift(region, places),
-        **_from_hull(mesh),
-        **_from_axes(axes, mesh),
-        **_from_box(mesh),
+        "centre_of_mass_shift": _shift(region, box, sums),
+        **_from_hull(solid, threads),
+        **_from_axes(_principal_axes(sums, region.spacing_mm), solid),
+        **_from_box(solid),
         "integrated_intensity": mean * volume,
-        **_autocorrelation(region),
+        **autocorrelation(region, threads),
     }
 
 
-def mesh_of(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Mesh:
-    """Marching cubes at half way between inside and outside (IBSI 1, 3.1)."""
+def solid_of(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> Solid:
+    """The mesh of marching cubes at half way between inside and outside (IBSI 1, 3.1), as volume, area and outermost.
+
+    A cube's triangles depend on its eight corners alone, so the mesh is a sum over the kinds of cubes that occur, and
+    is never built. Its vertices lie half way between a voxel inside and a neighbour by face outside; the outermost are
+    those of the outermost voxels.
+    """
+    counts, places = cube_counts(mask)
+    area, across, flux = _of_cubes(spacing_mm)
+    # The flux of (x, 0, 0) through a closed surface is the volume that it encloses.
+    volume = abs(float(counts @ flux + spacing_mm[0] * (places @ across)))
+    outer = ends_of_lines(mask)
+    for axis in range(3):
+        outer = outermost(outer, axis)
+    halves = np.vstack([np.eye(3), -np.eye(3)]) / 2
+    vertices = ((outer[:, None, :] + halves).reshape(-1, 3) + 1) * np.array(spacing_mm)
+    return Solid(vertices, volume, float(counts @ area))
+
+
+@cache
+def _triangles() -> tuple[NDArray[np.int64], Floats]:
+    """The triangles that marching cubes lays through each kind of cube: the kind [n], corners [n, 3, 3] in voxels."""
     from skimage.measure import marching_cubes
 
     surface: Any = marching_cubes  # the library's functions carry no types
-    vertices, triangles, _, _ = surface(np.pad(mask, 1).astype(np.float32), 0.5, spacing=spacing_mm)
-    vertices = vertices.astype(np.float64)
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    volume = float(abs((a * np.cross(b, c)).sum()) / 6)
-    return Mesh(vertices, triangles.astype(np.int64), volume, float(np.linalg.norm(normal, axis=1).sum() / 2))
+    kinds, corners = [], []
+    for kind in range(1, 255):
+        cube = np.array([(kind >> bit) & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
+        vertices, triangles, _, _ = surface(cube, 0.5)
+        kinds += [kind] * len(triangles)
+        corners.append(vertices.astype(np.float64)[triangles])
+    return np.array(kinds), np.concatenate(corners)
 
 
-def _shift(region: Region, places: Floats) -> float:
+@lru_cache(maxsize=64)
+def _of_cubes(spacing_mm: tuple[float, float, float]) -> tuple[Floats, Floats, Floats]:
+    """Of each kind of cube [256]: area, area across x (signed), and the flux of (x, 0, 0), x from the cube's corner."""
+    kinds, corners = _triangles()
+    a, b, c = (corners[:, k] * spacing_mm for k in range(3))
+    normal = np.cross(b - a, c - a) / 2
+    middle = (a + b + c)[:, 0] / 3
+
+    def summed(values: Floats) -> Floats:
+        return np.asarray(np.bincount(kinds, weights=values, minlength=256), dtype=np.float64)
+
+    return summed(np.linalg.norm(normal, axis=1)), summed(normal[:, 0]), summed(middle * normal[:, 0])
+
+
+def _shift(region: Region, box: tuple[slice, ...], sums: NDArray[np.int64]) -> float:
     """Distance between the centre of the voxels and the centre weighted by intensity."""
-    weights = region.values
-    centre = places.mean(axis=0)
-    inside = np.argwhere(region.mask) * np.array(region.spacing_mm)
+    weights = np.where(region.mask[box], region.image[box], 0.0)
     total = weights.sum()
-    return float(np.linalg.norm((inside * weights[:, None]).sum(axis=0) / total - centre)) if total != 0 else NAN
+    if total == 0:
+        return NAN
+    planes = (weights.sum(axis=(1, 2)), weights.sum(axis=(0, 2)), weights.sum(axis=(0, 1)))
+    centre = np.array([plane @ np.arange(len(plane)) for plane in planes]) / total
+    return float(np.linalg.norm((centre - sums[1:4] / sums[0]) * region.spacing_mm))
 
 
-def _principal_axes(places: Floats) -> Floats:
-    """Variances along the principal axes, the largest first."""
-    apart = places - places.mean(axis=0)
-    return np.clip(np.linalg.eigvalsh(apart.T @ apart / max(len(places) - 1, 1))[::-1], 0, None)
+def _principal_axes(sums: NDArray[np.int64], spacing_mm: tuple[float, float, float]) -> Floats:
+    """Variances along the principal axes, the largest first, from `moments` of the voxels."""
+    n, first = int(sums[0]), sums[1:4].astype(np.float64)
+    second = np.empty((3, 3))
+    second[np.triu_indices(3)] = sums[4:]
+    second.T[np.triu_indices(3)] = sums[4:]
+    spread = (second - np.outer(first, first) / n) / max(n - 1, 1) * np.outer(spacing_mm, spacing_mm)
+    return np.clip(np.linalg.eigvalsh(spread)[::-1], 0, None)
 
 
-def _from_axes(variances: Floats, mesh: Mesh) -> dict[str, float]:
+def _from_axes(variances: Floats, solid: Solid) -> dict[str, float]:
     """Axis lengths, elongation and flatness, and the ellipsoid that the axes span."""
     major, minor, least = 4 * np.sqrt(variances)
     volume, area = ellipsoid((major / 2, minor / 2, least / 2))
@@ -94,8 +149,8 @@ def _from_axes(variances: Floats, mesh: Mesh) -> dict[str, float]:
         "least_axis_length": float(least),
         "elongation": float(minor / major) if major > 0 else NAN,
         "flatness": float(least / major) if major > 0 else NAN,
-        "volume_density_approximate_ellipsoid": mesh.volume / volume if volume > 1e-9 else NAN,
-        "area_density_approximate_ellipsoid": mesh.area / area if volume > 1e-9 else NAN,
+        "volume_density_approximate_ellipsoid": solid.volume / volume if volume > 1e-9 else NAN,
+        "area_density_approximate_ellipsoid": solid.area / area if volume > 1e-9 else NAN,
     }
 
 
@@ -119,11 +174,11 @@ def ellipsoid(semi_axes: tuple[float, float, float]) -> tuple[float, float]:
     return volume, 4 * np.pi * a * b * total
 
 
-def _from_box(mesh: Mesh) -> dict[str, float]:
-    sides = np.ptp(mesh.vertices, axis=0)
+def _from_box(solid: Solid) -> dict[str, float]:
+    sides = np.ptp(solid.vertices, axis=0)
     return {
-        "volume_density_axis_aligned_box": mesh.volume / float(np.prod(sides)),
-        "area_density_axis_aligned_box": mesh.area / _box_area(sides),
+        "volume_density_axis_aligned_box": solid.volume / float(np.prod(sides)),
+        "area_density_axis_aligned_box": solid.area / _box_area(sides),
     }
 
 
@@ -132,50 +187,37 @@ def _box_area(sides: Floats) -> float:
     return float(2 * (a * b + b * c + a * c))
 
 
-def _from_hull(mesh: Mesh) -> dict[str, float]:
+def _from_hull(solid: Solid, threads: int) -> dict[str, float]:
     """Diameter, and densities in the hull, in the smallest box and in the smallest ellipsoid."""
     from scipy.spatial import ConvexHull
-    from scipy.spatial.distance import pdist
 
-    hull = ConvexHull(mesh.vertices)
-    corners = mesh.vertices[hull.vertices]
-    box = smallest_box(corners, hull.equations[:, :3])
+    hull = ConvexHull(solid.vertices)
+    corners = solid.vertices[hull.vertices]
+    box = smallest_box(corners, hull.equations[:, :3], threads)
     enclosing = ellipsoid(smallest_ellipsoid(corners))
     return {
-        "maximum_3d_diameter": float(pdist(corners).max()),
-        "volume_density_convex_hull": mesh.volume / float(hull.volume),
-        "area_density_convex_hull": mesh.area / float(hull.area),
-        "volume_density_oriented_box": mesh.volume / float(np.prod(box)),
-        "area_density_oriented_box": mesh.area / _box_area(box),
-        "volume_density_enclosing_ellipsoid": mesh.volume / enclosing[0],
-        "area_density_enclosing_ellipsoid": mesh.area / enclosing[1],
+        "maximum_3d_diameter": longest_distance(corners),
+        "volume_density_convex_hull": solid.volume / float(hull.volume),
+        "area_density_convex_hull": solid.area / float(hull.area),
+        "volume_density_oriented_box": solid.volume / float(np.prod(box)),
+        "area_density_oriented_box": solid.area / _box_area(box),
+        "volume_density_enclosing_ellipsoid": solid.volume / enclosing[0],
+        "area_density_enclosing_ellipsoid": solid.area / enclosing[1],
     }
 
 
-def smallest_box(corners: Floats, normals: Floats) -> Floats:
+def smallest_box(corners: Floats, normals: Floats, threads: int = 1) -> Floats:
     """Sides of the smallest box with one face on a face of the hull (O'Rourke 1985 gives the rare smaller ones)."""
-    from scipy.spatial import ConvexHull
-
     normals = np.unique(
         np.round(normals * np.sign(normals[np.arange(len(normals)), _leading(normals)])[:, None], 6), axis=0
     )
-    best, sides = np.inf, np.full(3, NAN)
-    for rounded in normals:
-        normal = rounded / np.linalg.norm(rounded)
-        first = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
-        first /= np.linalg.norm(first)
-        flat = corners @ np.stack([first, np.cross(normal, first)], axis=1)
-        outline = flat[ConvexHull(flat).vertices]
-        edges = np.diff(np.vstack([outline, outline[:1]]), axis=0)
-        edges /= np.linalg.norm(edges, axis=1, keepdims=True)
-        along = outline @ edges.T
-        across = outline @ np.stack([-edges[:, 1], edges[:, 0]])
-        widths, depths = np.ptp(along, axis=0), np.ptp(across, axis=0)
-        k = int((widths * depths).argmin())
-        height = float(np.ptp(corners @ normal))
-        if height * widths[k] * depths[k] < best:
-            best, sides = height * widths[k] * depths[k], np.array([height, widths[k], depths[k]])
-    return sides
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    frames = np.stack([normals, first, np.cross(normals, first)], axis=1)
+    parts = in_parts(lambda start, end: boxes_on(frames[start:end], corners), len(normals), threads)
+    sides = np.concatenate(parts)
+    return np.asarray(sides[sides.prod(axis=1).argmin()])
 
 
 def _leading(normals: Floats) -> NDArray[np.int64]:
@@ -192,23 +234,7 @@ def smallest_ellipsoid(
     """
     n, d = points.shape
     lifted = np.column_stack([points - points.mean(axis=0), np.ones(n)])
-    weights = np.full(n, 1 / n)
-    for _ in range(most_steps):
-        inverse = np.linalg.inv((lifted * weights[:, None]).T @ lifted)
-        reach = np.einsum("ij,jk,ik->i", lifted, inverse, lifted)
-        far = int(reach.argmax())
-        held = np.where(weights > 0, reach, np.inf)
-        near = int(held.argmin())
-        above, below = reach[far] / (d + 1) - 1, 1 - reach[near] / (d + 1)
-        if max(above, below) <= tolerance:
-            break
-        k = far if above >= below else near
-        step = (reach[k] - d - 1) / ((d + 1) * (reach[k] - 1))
-        if k == near and above < below:
-            step = max(step, -weights[k] / (1 - weights[k]))
-        weights *= 1 - step
-        weights[k] += step
-        weights[weights < 1e-15] = 0.0
+    weights = ellipsoid_weights(lifted, tolerance, most_steps)
     centre = weights @ points
     apart = points - centre
     spread = (apart * weights[:, None]).T @ apart
@@ -219,15 +245,16 @@ def smallest_ellipsoid(
     return float(a), float(b), float(c)
 
 
-def _autocorrelation(region: Region) -> dict[str, float]:
+def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     """Moran's I and Geary's C with weights 1 / distance, over all pairs of voxels, by Fourier transforms.
 
     Σ w_ij y_i y_j is a correlation at every displacement weighted by its inverse length, so that n² pairs cost
-    n log n.
+    n log n. By Parseval's theorem it is a sum over frequencies: only the weight that reaches each voxel is transformed
+    back.
     """
     from scipy.fft import irfftn, next_fast_len, rfftn
 
-    box = tuple(slice(int(p.min()), int(p.max()) + 1) for p in np.nonzero(region.mask))
+    box = tight_box(region.mask)
     mask = region.mask[box].astype(np.float64)
     n = mask.sum()
     if n < 2:
@@ -237,23 +264,31 @@ def _autocorrelation(region: Region) -> dict[str, float]:
     if squares == 0:
         return {"moran_i": NAN, "geary_c": NAN}
     shape = [next_fast_len(2 * side - 1, real=True) for side in mask.shape]
-    steps = [np.minimum(np.arange(length), length - np.arange(length)) for length in shape]
-    x, y, z = np.meshgrid(
-        *(step * mm for step, mm in zip(steps, region.spacing_mm, strict=True)), indexing="ij", sparse=True
-    )
-    distance = np.sqrt(x**2 + y**2 + z**2)
-    distance[0, 0, 0] = np.inf
-    kernel = rfftn(1 / distance)
-    cut = tuple(slice(0, side) for side in mask.shape)
-
-    def around(values: Floats) -> Floats:
-        return np.asarray(irfftn(rfftn(values, shape) * kernel, shape)[cut])
-
-    near = around(mask)
+    kernel = _weights_of_frequencies(shape, region.spacing_mm, threads)
+    spectrum = rfftn(apart, shape, workers=threads)
+    # Half of the frequencies are not kept, but for those that are their own mirror image.
+    power = (spectrum.real**2 + spectrum.imag**2) * kernel
+    once = power[..., 0].sum() + (power[..., -1].sum() if shape[2] % 2 == 0 else 0.0)
+    products = float((2 * power.sum() - once) / np.prod(shape))
+    del power
+    spectrum = rfftn(mask, shape, workers=threads)
+    spectrum *= kernel
+    del kernel
+    near = irfftn(spectrum, shape, workers=threads, overwrite_x=True)[tuple(slice(0, side) for side in mask.shape)]
     total = float((mask * near).sum())
-    products = float((apart * around(apart)).sum())
     differences = 2 * float((apart**2 * near).sum()) - 2 * products
     return {
         "moran_i": float(n / total * products / squares),
         "geary_c": float((n - 1) / (2 * total) * differences / squares),
     }
+
+
+def _weights_of_frequencies(shape: list[int], spacing_mm: tuple[float, float, float], threads: int) -> Floats:
+    """The transform of 1 / distance on a periodic grid, 0 at distance 0; it is real, since distances are even."""
+    from scipy.fft import rfftn
+
+    steps = [np.minimum(np.arange(length), length - np.arange(length)) for length in shape]
+    x, y, z = np.meshgrid(*(step * mm for step, mm in zip(steps, spacing_mm, strict=True)), indexing="ij", sparse=True)
+    distance = np.sqrt(x**2 + y**2 + z**2)
+    distance[0, 0, 0] = np.inf
+    return np.ascontiguousarray(rfftn(1 / distance, workers=threads, overwrite_x=True).real)

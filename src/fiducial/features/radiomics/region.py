@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.errors import GeometryError, InputRefused, VoxelError
-from fiducial.features.radiomics.filters import filtered
+from fiducial.features.radiomics.filters import field_of, filtered
 from fiducial.features.radiomics.interpolate import interpolated, interpolated_shape
 from fiducial.features.radiomics.settings import Settings
 
@@ -19,7 +19,7 @@ PEAK_MM = 12.0
 
 @dataclass(frozen=True)
 class Region:
-    """Arrays [x, y, z] cut to the region's box and a margin.
+    """Arrays [x, y, z] cut to the region's box and a margin, in C order.
 
     ``morphological`` is the mask after interpolation, ``mask`` the intensity mask after re-segmentation as well;
     ``before`` is the intensity mask before re-segmentation. ``low`` and ``high`` are the bounds of the intensity range
@@ -70,17 +70,14 @@ def prepare(
             legal="one shape of three axes [x, y, z] (a 2-D image has z = 1)",
             action="resample the mask to the image, or choose one volume of a 4-D image",
         )
-    inside = mask != 0
-    if not inside.any():
+    tight = occupied(mask)
+    if tight is None:
         raise InputRefused("empty-mask: no voxel belongs to the region")
-    needed, where = (image[inside], "region") if settings.filter is None else (image, "image that is filtered")
-    if not np.isfinite(needed).all():
-        raise VoxelError(f"not-finite: NaN or infinite intensities in the {where}", legal="finite intensities")
-    image, response, inside, spacing = _resampled(image, inside, spacing_mm, settings)
+    image, response, inside, spacing = _resampled(image, mask, tight, spacing_mm, settings)
     if not inside.any():
         raise InputRefused("empty-after-interpolation: the region is smaller than the new voxels")
     low, high = settings.resegment
-    kept = inside.copy()
+    kept = inside if settings.resegment == (None, None) and settings.outlier_sigma is None else inside.copy()
     if low is not None:
         kept &= image >= low
     if high is not None:
@@ -97,38 +94,74 @@ def prepare(
 
 
 def _resampled(
-    image: NDArray[Any], inside: NDArray[np.bool_], spacing_mm: tuple[float, float, float], settings: Settings
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    tight: tuple[slice, ...],
+    spacing_mm: tuple[float, float, float],
+    settings: Settings,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
     """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box."""
-    new_mm, box, shape = spacing_mm, _box(inside, spacing_mm), inside.shape
+    new_mm, shape = spacing_mm, mask.shape
+    box = widened(tight, [int(np.ceil(PEAK_MM / mm)) for mm in spacing_mm], shape)
     if settings.spacing_mm is not None:
         x, y, z = (new if new > 0 else old for new, old in zip(settings.spacing_mm, spacing_mm, strict=True))
         new_mm = (x, y, z)
-        box = _new_box(box, inside.shape, spacing_mm, new_mm)
-        shape = interpolated_shape(inside.shape, spacing_mm, new_mm)
-    # A filter sees the whole image, features what lies around the region.
-    seen = box if settings.filter is None else tuple(slice(0, n) for n in shape)
+        box = _new_box(box, shape, spacing_mm, new_mm)
+        shape = interpolated_shape(shape, spacing_mm, new_mm)
+    # A filter sees as far around the region as it reaches, features what lies around the region.
+    seen = box if settings.filter is None else field_of(box, shape, new_mm, settings.filter)
     if settings.spacing_mm is None:
-        shown, kept = image[seen].astype(np.float64), inside[box]
+        _require_finite(image, mask, tight if settings.filter is None else seen, settings)
+        shown, kept = image[seen].astype(np.float64, order="C"), np.not_equal(mask[box], 0, order="C")
     else:
+        _require_finite(image, mask, tight if settings.filter is None else (...,), settings)
         shown = interpolated(image, spacing_mm, new_mm, method=settings.image_interpolation, box=seen)
         shown = np.rint(shown) if settings.round_intensities else shown
-        covered = interpolated(inside, spacing_mm, new_mm, method=settings.mask_interpolation, box=box)
+        covered = interpolated(mask, spacing_mm, new_mm, method=settings.mask_interpolation, box=box, binary=True)
         # Halves that arithmetic leaves a hair below one half count as halves.
         kept = covered >= settings.mask_threshold - 1e-9
     if settings.filter is None:
         return shown, shown, kept, new_mm
-    return shown[box], filtered(shown, new_mm, settings.filter)[box], kept, new_mm
+    inner = tuple(slice(b.start - s.start, b.stop - s.start) for b, s in zip(box, seen, strict=True))
+    response = filtered(shown, new_mm, settings.filter)
+    return shown[inner], np.ascontiguousarray(response[inner]), kept, new_mm
 
 
-def _box(inside: NDArray[np.bool_], spacing_mm: tuple[float, ...], *, margin_mm: float = PEAK_MM) -> tuple[slice, ...]:
-    """The region's box and a margin, within the image."""
-    parts = []
-    for axis, mm in enumerate(spacing_mm):
-        there = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        margin = int(np.ceil(margin_mm / mm))
-        parts.append(slice(max(int(there[0]) - margin, 0), min(int(there[-1]) + margin + 1, inside.shape[axis])))
-    return tuple(parts)
+def _require_finite(image: NDArray[Any], mask: NDArray[Any], part: tuple[Any, ...], settings: Settings) -> None:
+    """Refuse NaN and infinity where they would be seen: in the region, or in all that a filter sees."""
+    if not np.issubdtype(image.dtype, np.inexact):
+        return
+    needed, where = image[part], "image that is filtered"
+    if settings.filter is None:
+        needed, where = needed[mask[part] != 0], "region"
+    if not np.isfinite(needed).all():
+        raise VoxelError(f"not-finite: NaN or infinite intensities in the {where}", legal="finite intensities")
+
+
+def occupied(mask: NDArray[Any]) -> tuple[slice, ...] | None:
+    """The box of what is not 0 in a mask of three axes, without a copy of it; None where there is nothing."""
+    order = np.argsort([-abs(stride) for stride in mask.strides], kind="stable")
+    planes = mask.transpose(order)  # the slowest axis first: each plane is read as it lies in memory
+    full = [k for k, plane in enumerate(planes) if plane.any()]
+    if not full:
+        return None
+    projection = np.zeros(planes.shape[1:], dtype=np.bool_)
+    for plane in planes[full[0] : full[-1] + 1]:
+        np.logical_or(projection, plane, out=projection)
+    ends = [(full[0], full[-1] + 1)]
+    for axis in (1, 0):
+        there = np.flatnonzero(projection.any(axis=axis))
+        ends.append((int(there[0]), int(there[-1]) + 1))
+    by_axis = {int(axis): slice(*end) for axis, end in zip(order, ends, strict=True)}
+    return tuple(by_axis[axis] for axis in range(3))
+
+
+def widened(box: tuple[slice, ...], margins: list[int], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A box with a margin of so many voxels along each axis, within an image of this shape."""
+    return tuple(
+        slice(max(part.start - margin, 0), min(part.stop + margin, n))
+        for part, margin, n in zip(box, margins, shape, strict=True)
+    )
 
 
 def _new_box(
@@ -171,14 +204,16 @@ def discretise(region: Region, settings: Settings) -> Discretised:
                 legal="bin_number or bin_width, or whole numbers from 1 on",
             )
     n_levels = settings.bin_number or int(level.max())
-    levels = np.zeros(region.mask.shape, dtype=np.int32)
-    levels[region.mask] = level.astype(np.int32)
-    return Discretised(np.pad(levels[_tight(region.mask)], 1), n_levels)
+    tight = tight_box(region.mask)
+    mask = region.mask[tight]
+    levels = np.zeros([n + 2 for n in mask.shape], dtype=np.int32)
+    levels[1:-1, 1:-1, 1:-1][mask] = level.astype(np.int32)
+    return Discretised(levels, n_levels)
 
 
-def _tight(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The box of a mask without a margin."""
-    return _box(mask, (1.0, 1.0, 1.0), margin_mm=0.0)
+def tight_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of a mask that is not empty, without a margin."""
+    return occupied(mask) or tuple(slice(0, n) for n in mask.shape)
 
 
 def border_distance(region: Region, *, in_slice: bool) -> NDArray[np.int32]:
@@ -186,15 +221,12 @@ def border_distance(region: Region, *, in_slice: bool) -> NDArray[np.int32]:
 
     IBSI 1, 3.9: distances are measured in the morphological mask; the edge of the image counts as outside.
     """
-    from scipy.ndimage import distance_transform_cdt
+    from fiducial.features.radiomics.kernels import steps_to_border
 
-    whole = np.pad(region.morphological, 1)
-    if in_slice:
-        steps = np.zeros(whole.shape, dtype=np.int32)
-        for z in range(whole.shape[2]):
-            if whole[:, :, z].any():
-                steps[:, :, z] = distance_transform_cdt(whole[:, :, z], metric="taxicab")
-    else:
-        steps = distance_transform_cdt(whole, metric="taxicab").astype(np.int32)
-    cut = tuple(slice(part.start, part.stop + 2) for part in _tight(region.mask))
+    whole = tight_box(region.morphological)
+    steps = steps_to_border(np.ascontiguousarray(region.morphological[whole]), in_slice)
+    cut = tuple(
+        slice(part.start - w.start, part.stop - w.start + 2)
+        for part, w in zip(tight_box(region.mask), whole, strict=True)
+    )
     return np.ascontiguousarray(steps[cut])

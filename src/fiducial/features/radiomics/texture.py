@@ -17,8 +17,10 @@ from fiducial.features.radiomics.glcm import glcm_features
 from fiducial.features.radiomics.ngtdm import ngtdm_features
 from fiducial.features.radiomics.region import Discretised, Region, border_distance
 from fiducial.features.radiomics.settings import Settings
+from fiducial.features.radiomics.threads import in_parts
 
 Floats = NDArray[np.float64]
+Levels = NDArray[np.int32]
 DIRECTED = ("glcm", "glrlm")
 """Families that are counted by direction, and so are averaged or merged in a volume."""
 
@@ -37,22 +39,53 @@ class Texture:
     region: Region
     grey: Discretised
     settings: Settings
-
-    @cached_property
-    def slices(self) -> NDArray[np.int64]:
-        """Voxels of each slice of the padded levels."""
-        return np.asarray((self.grey.levels > 0).sum(axis=(0, 1)))
+    threads: int = 1
 
     def family(self, family: str, aggregation: str) -> dict[str, float]:
         """The features of a family at one aggregation, by IBSI name."""
         return FAMILIES[family](self, aggregation)
 
+    def _in_parts(self, count: Callable[[int, int], Floats], levels: Levels) -> Floats:
+        """Counts of the whole region from those of its parts."""
+        parts = in_parts(lambda first, end: count(first + 1, end + 1), len(levels) - 2, self.threads)
+        return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+
+    @cached_property
+    def _deep(self) -> Levels:
+        """Levels with as many layers of zeros around as neighbours lie apart."""
+        more = self.settings.distance - 1
+        return np.pad(self.grey.levels, more) if more else self.grey.levels
+
+    @cached_property
+    def _cooccurrences(self) -> dict[bool, Floats]:
+        return {in_slice: self._cooccurrence(in_slice=in_slice) for in_slice in self._wanted_dimensions}
+
+    def _cooccurrence(self, *, in_slice: bool) -> Floats:
+        levels, steps = self._deep, directions(2 if in_slice else 3, self.settings.distance)
+        return self._in_parts(
+            lambda first, end: kernels.cooccurrence(levels, steps, self.grey.n_levels, in_slice, first, end), levels
+        )
+
+    @cached_property
+    def _runs(self) -> dict[bool, Floats]:
+        return {in_slice: self._run_lengths(in_slice=in_slice) for in_slice in self._wanted_dimensions}
+
+    def _run_lengths(self, *, in_slice: bool) -> Floats:
+        levels, steps = self.grey.levels, directions(2 if in_slice else 3)
+        n_levels, longest = self.grey.n_levels, max(levels.shape) - 2
+        return self._in_parts(
+            lambda first, end: kernels.run_lengths(levels, steps, n_levels, longest, in_slice, first, end), levels
+        )
+
     @cached_property
     def _zones(self) -> dict[bool, NDArray[np.int64]]:
-        """Zones in the volume (False) and by slice (True), with their distances."""
+        """Zones in the volume (False) and by slice (True), with their distances where those are asked for."""
+        distances = "gldzm" in self.settings.families
         return {
             in_slice: kernels.zones(
-                self.grey.levels, border_distance(self.region, in_slice=in_slice), 0 if in_slice else 1
+                self.grey.levels,
+                border_distance(self.region, in_slice=in_slice) if distances else self.grey.levels,
+                0 if in_slice else 1,
             )
             for in_slice in self._wanted_dimensions
         }
@@ -65,36 +98,28 @@ class Texture:
 
     @cached_property
     def _neighbourhoods(self) -> dict[bool, tuple[Floats, Floats]]:
-        reach = self.settings.distance
-        return {
-            in_slice: kernels.neighbourhoods(
-                self.grey.levels,
-                self.grey.n_levels,
-                reach,
-                0 if in_slice else reach,
-                self.settings.coarseness,
-                in_slice,
-            )
-            for in_slice in self._wanted_dimensions
-        }
+        """Tone differences [slice or 1, level, 3] and dependence counts [slice or 1, level, n_dependent - 1]."""
+        return {in_slice: self._neighbourhood(in_slice=in_slice) for in_slice in self._wanted_dimensions}
+
+    def _neighbourhood(self, *, in_slice: bool) -> tuple[Floats, Floats]:
+        levels, reach = self._deep, self.settings.distance
+        given = (levels, self.grey.n_levels, reach, 0 if in_slice else reach, self.settings.coarseness)
+        parts = in_parts(
+            lambda first, end: kernels.neighbourhoods(*given, first + 1, end + 1), len(levels) - 2, self.threads
+        )
+        by_neighbours = np.sum([one[0] for one in parts], axis=0)
+        dependences = np.sum([one[1] for one in parts], axis=0)
+        return tone_differences(by_neighbours), dependences.astype(np.float64)
 
     def glcm(self, aggregation: str) -> dict[str, float]:
         """Co-occurrence features."""
-        in_slice = not aggregation.startswith("3d")
-        steps = directions(2 if in_slice else 3, self.settings.distance)
-        counts = kernels.cooccurrence(self.grey.levels, steps, self.grey.n_levels, in_slice)
-        matrices = merged(counts, aggregation)
+        matrices = merged(self._cooccurrences[not aggregation.startswith("3d")], aggregation)
         return _averaged("glcm", glcm_features(matrices)) if len(matrices) else {}
 
     def glrlm(self, aggregation: str) -> dict[str, float]:
         """Run-length features; a matrix that merges d directions counts each voxel d times."""
-        in_slice = not aggregation.startswith("3d")
-        steps = directions(2 if in_slice else 3)
-        longest = max(self.grey.levels.shape)
-        counts = kernels.run_lengths(self.grey.levels, steps, self.grey.n_levels, longest, in_slice)
-        matrices = merged(counts, aggregation)
-        lengths = np.arange(1, longest + 1)
-        n_voxels = matrices.sum(axis=1) @ lengths
+        matrices = merged(self._runs[not aggregation.startswith("3d")], aggregation)
+        n_voxels = matrices.sum(axis=1) @ np.arange(1, matrices.shape[2] + 1)
         return _averaged("glrlm", emphasis_features(matrices, n_voxels))
 
     def glszm(self, aggregation: str) -> dict[str, float]:
@@ -110,10 +135,13 @@ class Texture:
         groups = [found[found[:, 3] == z] for z in np.unique(found[:, 3])] if aggregation == "2d" else [found]
         results = []
         for zones in groups:
-            # Sizes are few among many: only those that occur are columns, and their values are weighed as they are.
-            matrix = np.zeros((1, self.grey.n_levels, int(zones[:, column].max())))
-            np.add.at(matrix[0], (zones[:, 0] - 1, zones[:, column] - 1), 1)
-            results.append(emphasis_features(matrix, np.array([zones[:, 1].sum()], dtype=np.float64)))
+            # Sizes are few among many: only those that occur are columns.
+            lengths, column_of = np.unique(zones[:, column], return_inverse=True)
+            cells = np.bincount(
+                (zones[:, 0] - 1) * len(lengths) + column_of, minlength=self.grey.n_levels * len(lengths)
+            )
+            matrix = cells.reshape(1, self.grey.n_levels, len(lengths)).astype(np.float64)
+            results.append(emphasis_features(matrix, np.array([zones[:, 1].sum()], dtype=np.float64), lengths))
         stacked = {name: np.concatenate([one[name] for one in results]) for name in results[0]}
         return _averaged(family, stacked)
 
@@ -128,6 +156,14 @@ class Texture:
         """Neighbouring grey level dependence features."""
         matrices = _by_slice(self._neighbourhoods[aggregation != "3d"][1], aggregation)
         return _averaged("ngldm", emphasis_features(matrices, matrices.sum(axis=(1, 2))))
+
+
+def tone_differences(by_neighbours: NDArray[np.int64]) -> Floats:
+    """Voxels with neighbours, sums of differences to the mean of the neighbours, all voxels: [place, level, 3]."""
+    n = np.maximum(np.arange(by_neighbours.shape[2]), 1)
+    with_neighbours = by_neighbours[:, :, 1:, 0].sum(axis=2)
+    differences = (by_neighbours[..., 1] / n).sum(axis=2)
+    return np.stack([with_neighbours, differences, by_neighbours[..., 0].sum(axis=2)], axis=2).astype(np.float64)
 
 
 def _by_slice(counts: Floats, aggregation: str) -> Floats:
