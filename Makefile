@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt pip hatchling editables setuptools
-	$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -c constraints.txt -e '.[train,codecs,pacs,radiomics,objects,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation -c constraints.txt -e '.[train,codecs,pacs,radiomics,objects,cluster,dev]'
 	@touch $@
 
 setup: $(STAMP)

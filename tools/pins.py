@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 BUILD = ("hatchling", "editables", "pip")
 HEADER = """\
-# Exact pins of `.[train,codecs,pacs,radiomics,objects,dev]` and of its build: one environment, tested together.
+# Exact pins of `.[train,codecs,pacs,radiomics,objects,cluster,dev]` and of its build: one environment, tested together.
 # Written by `make pins`. Only this project's own set-up uses it; the wheel itself asks for ranges.
 # PyTorch comes first (the Makefile installs it by itself, so that an index for CPU builds can be named).
 """
@@ -48,7 +48,7 @@ def reached(requirements: list[Requirement]) -> dict[str, str]:
 
 def constraints() -> str:
     """The text of the constraints file for this environment."""
-    pins = reached([Requirement("fiducial[train,codecs,pacs,radiomics,objects,dev]"), *map(Requirement, BUILD)])
+    pins = reached([Requirement("fiducial[train,codecs,pacs,radiomics,objects,cluster,dev]"), *map(Requirement, BUILD)])
     pins.pop("fiducial")
     torch = pins.pop("torch")
     return HEADER + f"torch=={torch}\n" + "".join(f"{name}=={pins[name]}\n" for name in sorted(pins))

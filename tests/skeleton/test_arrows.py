@@ -100,6 +100,7 @@ PARTS = {
     "fiducial.phantom.planted": "objects",
     "fiducial.features.radiomics.": "radiomics",
     "fiducial.features.signature.": "radiomics",
+    "fiducial.compute.cluster": "cluster",
 }
 """Packages whose files may import what their extra installs."""
 

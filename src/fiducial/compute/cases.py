@@ -32,11 +32,12 @@ class MapResult:
     failures: tuple[Failure, ...]
 
 
-def map_cases(
+def map_cases(  # noqa: PLR0913 - where and how a loop runs
     function: Callable[[Any], Any],
     cases: Mapping[str, Any],
     *,
     workers: int = 0,
+    cluster: str = "",
     progress: Progress = silent,
     title: str = "",
     resume: Path | None = None,
@@ -54,6 +55,8 @@ def map_cases(
         cases: what to call it with, by key. Both travel to the workers by pickling in memory.
         workers: processes; 0 = as many as cores this process may use, 1 = in this process (where a crash of the
             process is a crash). Never more than cases. A worker's numeric libraries run on one thread.
+        cluster: ``HOST:PORT`` of a Ray cluster that this machine belongs to; cases then run on all of its machines,
+            ``workers`` of them at once (0 = as many as the cluster has processors). Empty: here.
         progress: called with (title, cases done, cases in all).
         title: what the work is called in ``progress``.
         resume: a ledger file; cases that finished in an earlier call are not run again, failed ones are. Results
@@ -62,17 +65,19 @@ def map_cases(
             process (a decoder, say).
 
     Raises:
-        InputRefused: the function cannot be sent to a worker, or the ledger is not this function's.
+        InputRefused: the function cannot be sent to a worker, the ledger is not this function's, or there is no such
+            cluster.
     """
     with _ledger(resume, function) as ledger:
         finished: dict[str, Any] = {} if ledger is None else {k: v for k, v in ledger.finished.items() if k in cases}
         waiting = [key for key in cases if key not in finished]
         n_workers = min(workers if workers > 0 else visible_cores(), len(waiting))
-        in_process = in_worker() or (n_workers <= 1 and not isolated)
+        in_process = in_worker() or (n_workers <= 1 and not isolated and not cluster)
         progress(title, len(finished), len(cases))
         failures: dict[str, Failure] = {}
+        where = _Where(0, "") if in_process else _Where(workers if cluster else n_workers, cluster)
         # Closing ends every worker at once, whatever stops this loop.
-        with closing(_outcomes(function, cases, waiting, n_workers=0 if in_process else n_workers)) as outcomes:
+        with closing(_outcomes(function, cases, waiting, where)) as outcomes:
             for key, outcome in outcomes:
                 if outcome.error:
                     failures[key] = Failure(key, outcome.error, outcome.message, outcome.trace)
@@ -85,13 +90,25 @@ def map_cases(
     )
 
 
+@dataclass(frozen=True)
+class _Where:
+    """So many workers on a cluster (0: as many as it bears), or here (0: in this process)."""
+
+    n_workers: int
+    cluster: str
+
+
 def _outcomes(
-    function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], *, n_workers: int
+    function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], where: _Where
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Outcomes as they come; inside a worker a nested map runs in that worker, so that cores are not overbooked."""
-    if n_workers == 0:
+    if where.cluster and keys:
+        from fiducial.compute.cluster import outcomes_of_cluster
+
+        return outcomes_of_cluster(function, cases, keys, address=where.cluster, n_at_once=where.n_workers)
+    if where.n_workers == 0:
         return ((key, attempt(function, cases[key])) for key in keys)
-    return outcomes_of_workers(function, cases, keys, n_workers=n_workers)
+    return outcomes_of_workers(function, cases, keys, n_workers=where.n_workers)
 
 
 def _ledger(path: Path | None, function: Callable[[Any], Any]) -> Ledger | nullcontext[None]:

@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
@@ -47,15 +48,21 @@ def in_worker() -> bool:
     return _state["in_worker"]
 
 
+def become_worker() -> None:
+    """From now on a `map_cases` in this process stays in it."""
+    _state["in_worker"] = True
+
+
 def attempt(function: Callable[[Any], Any], case: Any) -> Outcome:
     """Call ``function(case)``; an exception becomes an `Outcome`."""
     try:
         return Outcome(function(case))
     except Exception as error:
-        return _failed(error)
+        return failed(error)
 
 
-def _failed(error: Exception) -> Outcome:
+def failed(error: Exception) -> Outcome:
+    """The `Outcome` of an exception; one of our own needs no traceback."""
     trace = "" if isinstance(error, FiducialError) else traceback.format_exc(limit=-8)
     return Outcome(None, type(error).__name__, str(error), trace)
 
@@ -68,19 +75,27 @@ def outcomes_of_workers(
     The second try tells a case that kills its worker from one that was killed beside a large neighbour. When the
     iteration ends, for whatever reason, every worker is gone.
     """
-    _require_sendable(function)
+    require_sendable(function)
+    yield from tried_twice(lambda some, again: _run(function, cases, some, 1 if again else n_workers), keys)
+
+
+def tried_twice(
+    run: Callable[[list[str], bool], Generator[tuple[str, Outcome], None, None]], keys: list[str]
+) -> Generator[tuple[str, Outcome], None, None]:
+    """Outcomes of ``run(keys, False)``, and of ``run(died, True)`` for those whose worker died."""
     died: list[str] = []
-    for key, outcome in _run(function, cases, keys, n_workers):
-        if outcome.error == "WorkerDied":
-            died.append(key)
-        else:
-            yield key, outcome
-    yield from _run(function, cases, died, 1)
+    with closing(run(keys, False)) as outcomes:
+        for key, outcome in outcomes:
+            if outcome.error == "WorkerDied":
+                died.append(key)
+            else:
+                yield key, outcome
+    yield from run(died, True)
 
 
 def _run(
     function: Callable[[Any], Any], cases: Mapping[str, Any], keys: list[str], n_workers: int
-) -> Iterator[tuple[str, Outcome]]:
+) -> Generator[tuple[str, Outcome], None, None]:
     waiting = deque(keys)
     crew: list[_Worker] = []
     try:
@@ -129,7 +144,7 @@ def _hand_over(worker: _Worker, waiting: deque[str], cases: Mapping[str, Any]) -
     except OSError:
         waiting.appendleft(key)
     except Exception as error:
-        yield key, _failed(error)
+        yield key, failed(error)
     else:
         worker.key = key
 
@@ -145,7 +160,7 @@ def _receive(worker: _Worker) -> Outcome:
         return Outcome(None, "WorkerDied", _death(worker.process.exitcode))
     except Exception as error:
         worker.key = ""
-        return _failed(error)
+        return failed(error)
     worker.key = ""
     if isinstance(message, Outcome):
         return message
@@ -177,7 +192,7 @@ def _work(pipe: Connection) -> None:
     """The worker's life: receive the function, then one case after another, until the pipe closes."""
     # Ctrl-C reaches the whole process group; the parent decides, and kills.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _state["in_worker"] = True
+    become_worker()
     try:
         function = pipe.recv()
     except Exception as error:
@@ -190,16 +205,21 @@ def _work(pipe: Connection) -> None:
         except EOFError:
             return
         except Exception as error:
-            outcome = _failed(error)
+            outcome = failed(error)
         try:
             pipe.send(outcome)
         except OSError:
             return
         except Exception as error:
-            pipe.send(_failed(error))
+            pipe.send(failed(error))
 
 
-def _require_sendable(function: Callable[[Any], Any]) -> None:
+def require_sendable(function: Callable[[Any], Any]) -> None:
+    """Refuse a function that workers could not import.
+
+    Raises:
+        InputRefused: it is a lambda, or lives inside another function.
+    """
     try:
         ForkingPickler.dumps(function)
     except Exception as error:

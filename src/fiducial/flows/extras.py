@@ -15,6 +15,7 @@ EXTRAS = {
     "numba": "radiomics",
     "pywt": "radiomics",
     "sklearn": "radiomics",
+    "ray": "cluster",
 }
 """The extra that installs a module."""
 
