@@ -16,7 +16,7 @@ from fiducial.errors import CaseFailed
 from fiducial.phantom.vendor import vendor_table
 
 COMMANDS = ("demo", "ingest", "check", "describe", "train", "predict", "audit", "report", "run")
-COMMANDS += ("deidentify", "export", "features", "compare", "keys", "sign", "verify")
+COMMANDS += ("deidentify", "export", "features", "stability", "compare", "keys", "sign", "verify")
 ACCEPTANCE = """
 [study]
 name = "acceptance"

@@ -31,6 +31,7 @@ from fiducial.cli.options import (
     StudyFile,
     Workers,
 )
+from fiducial.cli.stability import stability
 
 app = typer.Typer(
     name="fiducial",
@@ -333,7 +334,16 @@ def run(
     _gate(result.audited, require_pass)
 
 
-for command in (deidentify, objects.export, features, evidence.compare, evidence.keys, evidence.sign, evidence.verify):
+for command in (
+    deidentify,
+    objects.export,
+    features,
+    stability,
+    evidence.compare,
+    evidence.keys,
+    evidence.sign,
+    evidence.verify,
+):
     app.command()(command)
 
 

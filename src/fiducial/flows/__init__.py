@@ -25,6 +25,7 @@ from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
 from fiducial.flows.run import Run, run
 from fiducial.flows.sign import Keys, Signed, keys, sign
+from fiducial.flows.stability import Stability, stability
 from fiducial.flows.train import Training, train
 from fiducial.flows.verify import Verified, verify
 
@@ -47,6 +48,7 @@ __all__ = [
     "Report",
     "Run",
     "Signed",
+    "Stability",
     "Training",
     "Verified",
     "audit",
@@ -64,6 +66,7 @@ __all__ = [
     "report",
     "run",
     "sign",
+    "stability",
     "train",
     "verify",
 ]
