@@ -31,6 +31,7 @@ from fiducial.cli.options import (
     StudyFile,
     Workers,
 )
+from fiducial.cli.signature import signature
 from fiducial.cli.stability import stability
 
 app = typer.Typer(
@@ -339,6 +340,7 @@ for command in (
     objects.export,
     features,
     stability,
+    signature,
     evidence.compare,
     evidence.keys,
     evidence.sign,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from fiducial.archive import PacsAccess
 from fiducial.archive.deidentify import Options as DeidentifyOptions
 from fiducial.audit.given import AuditSettings
+from fiducial.features.signature.settings import Asked, SignatureSettings
 from fiducial.flows.audit import Audited, audit
 from fiducial.flows.check import Checked, check
 from fiducial.flows.compare import Compared, compare
@@ -25,11 +26,14 @@ from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
 from fiducial.flows.run import Run, run
 from fiducial.flows.sign import Keys, Signed, keys, sign
+from fiducial.flows.signature import Figure, Signature, signature
+from fiducial.flows.signature import Tables as SignatureTables
 from fiducial.flows.stability import Stability, stability
 from fiducial.flows.train import Training, train
 from fiducial.flows.verify import Verified, verify
 
 __all__ = [
+    "Asked",
     "AuditSettings",
     "Audited",
     "Checked",
@@ -41,12 +45,16 @@ __all__ = [
     "Export",
     "ExportSettings",
     "Features",
+    "Figure",
     "Ingest",
     "Keys",
     "PacsAccess",
     "Prediction",
     "Report",
     "Run",
+    "Signature",
+    "SignatureSettings",
+    "SignatureTables",
     "Signed",
     "Stability",
     "Training",
@@ -66,6 +74,7 @@ __all__ = [
     "report",
     "run",
     "sign",
+    "signature",
     "stability",
     "train",
     "verify",

@@ -17,7 +17,7 @@ import numpy as np
 from fiducial.errors import InputRefused, LabelError, TableError
 from fiducial.features.signature.outcome import Outcome
 from fiducial.features.signature.recipe import Numbers
-from fiducial.features.signature.settings import SignatureSettings
+from fiducial.features.signature.settings import Asked, SignatureSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,32 +28,6 @@ VOLUMES = ("RNU0", "YEKZ")
 MAXIMUM = "84IY"
 """IBSI code of the largest intensity."""
 _MOST_CATEGORIES = 10
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the user said of the tables.
-
-    ``target`` is a column of 0 and 1; or ``time`` and ``event`` are columns of a survival. ``clinical`` are further
-    columns of the outcomes, ``structure`` the only one that counts (empty: any), ``value`` the feature
-    (``family.feature``) that is the best-known single value (empty: the largest intensity, where there is one).
-    """
-
-    target: str = ""
-    time: str = ""
-    event: str = ""
-    clinical: tuple[str, ...] = ()
-    structure: str = ""
-    value: str = ""
-
-    def __post_init__(self) -> None:
-        survival = bool(self.time) and bool(self.event)
-        if bool(self.target) == survival or bool(self.time) != bool(self.event):
-            said = [f"{name} {text!r}" for name, text in (("target", self.target), ("time", self.time)) if text]
-            said += [f"event {self.event!r}"] if self.event else []
-            raise InputRefused(
-                f"{', '.join(said) or 'no outcome'} named", legal="a target, or a time and an event", action="name one"
-            )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,32 @@ from fiducial.errors import InputRefused
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the user said of the tables.
+
+    ``target`` is a column of 0 and 1; or ``time`` and ``event`` are columns of a survival. ``clinical`` are further
+    columns of the outcomes, ``structure`` the only one that counts (empty: any), ``value`` the feature
+    (``family.feature``) that is the best-known single value (empty: the largest intensity, where there is one).
+    """
+
+    target: str = ""
+    time: str = ""
+    event: str = ""
+    clinical: tuple[str, ...] = ()
+    structure: str = ""
+    value: str = ""
+
+    def __post_init__(self) -> None:
+        survival = bool(self.time) and bool(self.event)
+        if bool(self.target) == survival or bool(self.time) != bool(self.event):
+            said = [f"{name} {text!r}" for name, text in (("target", self.target), ("time", self.time)) if text]
+            said += [f"event {self.event!r}"] if self.event else []
+            raise InputRefused(
+                f"{', '.join(said) or 'no outcome'} named", legal="a target, or a time and an event", action="name one"
+            )
+
+
+@dataclass(frozen=True)
 class SignatureSettings:
     """Settings of a signature and of its cross-validation.
 

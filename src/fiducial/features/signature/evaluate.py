@@ -1,0 +1,148 @@
+"""What cross-validated models are worth: figures with intervals, and paired differences in the same folds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fiducial.features.signature.nested import CrossValidated
+from fiducial.features.signature.patients import Patients
+from fiducial.maths.inputs import Floats
+from fiducial.maths.intervals import Interval
+from fiducial.maths.pairs_in_folds import concordance_difference, concordance_in_folds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINES = ("volume", "value", "clinical")
+
+
+def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
+    """Rows of `SIGNATURE_MODELS`: of each model its own figures, then its differences from each baseline."""
+    from fiducial.records.radiomics_signature import SIGNATURE_MODELS, SIGNED_MODELS
+    from fiducial.records.tables import table
+
+    outcome, pairs = patients.outcome, patients.outcome.pairs()
+    metric = "auc" if outcome.time is None else "c_index"
+    names = [name for name in SIGNED_MODELS if name in found.linear]
+    n_events = int(outcome.event.sum())
+    rows = []
+    for name in names:
+        linear = found.linear[name]
+        made = {metric: concordance_in_folds(pairs, linear, found.folds, level=level)}
+        if outcome.time is None:
+            made |= _of_class(patients, probabilities(linear).mean(axis=0), level)
+        place = {"volume": patients.numbers.volume, "value": patients.numbers.value}.get(name, -1)
+        if place >= 0:
+            made |= _of_value(patients, patients.numbers.features[:, place], level)
+        rows += [_row(name, key, interval, n_events) for key, interval in made.items()]
+        for other in BASELINES:
+            if other in names and other != name and names.index(other) < names.index(name):
+                apart = concordance_difference(pairs, linear, found.linear[other], found.folds, level=level)
+                rows.append(_row(name, f"{metric}_difference", apart, n_events, beside=other))
+    return table(rows, SIGNATURE_MODELS)
+
+
+def probabilities(linear: Floats) -> Floats:
+    """Log odds to probabilities."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(linear, -700, 700))))
+
+
+def _of_class(patients: Patients, mean: Floats, level: float) -> dict[str, Interval]:
+    """Figures of the mean prediction of each patient."""
+    from fiducial.maths.calibration import calibration_slope_intercept
+    from fiducial.maths.intervals import auc_interval, mean_interval
+
+    truth = patients.outcome.event
+    fit = calibration_slope_intercept(truth, mean, level=level)
+    return {
+        "auc_pooled": auc_interval(truth, mean, level=level),
+        "brier": mean_interval((mean - truth) ** 2, level=level, bounds=(0.0, 1.0)),
+        "calibration_intercept": fit.intercept,
+        "calibration_slope": fit.slope,
+    }
+
+
+def _of_value(patients: Patients, values: Floats, level: float) -> dict[str, Interval]:
+    """The number itself, larger being worse; patients without it count as its median."""
+    from fiducial.maths.intervals import auc_interval
+
+    filled = np.where(np.isnan(values), np.nanmedian(values), values)
+    if patients.outcome.time is None:
+        return {"auc_of_value": auc_interval(patients.outcome.event, filled, level=level)}
+    together = np.zeros((1, len(filled)), dtype=np.int64)
+    return {"c_index_of_value": concordance_in_folds(patients.outcome.pairs(), filled[None], together, level=level)}
+
+
+def _row(model: str, metric: str, interval: Interval, n_events: int, *, beside: str = "") -> dict[str, Any]:
+    from fiducial.maths.intervals import REASONS
+
+    return {
+        "model": model,
+        "metric": metric,
+        "beside": beside,
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "level": interval.level,
+        "p": interval.p,
+        "n": interval.n_subjects,
+        "n_events": n_events,
+        "method": interval.method,
+        "reason": REASONS.get(interval.reason, interval.reason) if interval.reason else "",
+    }
+
+
+def prediction_rows(patients: Patients, found: CrossValidated) -> pd.DataFrame:
+    """Rows of `SIGNATURE_PREDICTIONS`: each repeat, and the mean over repeats (repeat 0)."""
+    import pandas as pd
+
+    from fiducial.records.radiomics_signature import SIGNATURE_PREDICTIONS, SIGNED_MODELS
+    from fiducial.records.tables import validated
+
+    outcome, n = patients.outcome, len(patients.subject)
+    parts = []
+    for name in (name for name in SIGNED_MODELS if name in found.linear):
+        linear = found.linear[name]
+        values = linear if outcome.time is not None else probabilities(linear)
+        stacked = np.concatenate([values.mean(axis=0)[None], values])
+        n_rows = len(stacked)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "model": name,
+                    "subject": np.tile(np.array(patients.subject, dtype=object), n_rows),
+                    "repeat": np.repeat(np.arange(n_rows), n),
+                    "fold": np.concatenate([np.zeros(n, dtype=np.int64), found.folds.reshape(-1) + 1]),
+                    "value": stacked.reshape(-1),
+                    "truth": np.tile(outcome.event.astype(float), n_rows),
+                    "time": np.tile(outcome.time if outcome.time is not None else np.full(n, math.nan), n_rows),
+                }
+            )
+        )
+    return validated(pd.concat(parts, ignore_index=True), SIGNATURE_PREDICTIONS)
+
+
+def signature_rows(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
+    """Rows of `SIGNATURE`: every feature, the chosen first, then by how often training sets selected it."""
+    from fiducial.features.signature.nested import coefficients_of
+    from fiducial.records.radiomics_signature import SIGNATURE
+    from fiducial.records.tables import validated
+
+    final, names = found.final, patients.names
+    standing = final.kept.stands_for
+    fell = np.array(final.kept.reason)
+    frame = patients.features.assign(
+        chosen=np.isin(np.arange(len(names)), final.selected).astype(int),
+        share=np.where(fell == "", final.share, np.nan),
+        selected=found.selected.mean(axis=0),
+        coefficient=coefficients_of(final, len(names)),
+        low=np.quantile(found.coefficients, (1 - level) / 2, axis=0),
+        high=np.quantile(found.coefficients, (1 + level) / 2, axis=0),
+        reason=fell,
+        stands_for_it=[names[k] if k >= 0 and k != place else "" for place, k in enumerate(standing)],
+    )
+    frame = frame.sort_values(["chosen", "selected", "share"], ascending=False, kind="stable", na_position="last")
+    return validated(frame, SIGNATURE)
