@@ -132,11 +132,11 @@ def signature(
     write_table(predictions, out / "predictions.parquet", SIGNATURE_PREDICTIONS)
     write_table(chosen, out / "signature.parquet", SIGNATURE)
     write_json(out / "choices.json", _plain(_choices(tables, asked, settings, patients, found)))
-    write_json(out / "signature.json", _plain(_model(asked, patients, found)))
-    names = ["models.parquet", "predictions.parquet", "signature.parquet", "choices.json", "signature.json"]
+    write_json(out / "model.json", _plain(_model(asked, patients, found)))
+    names = ["models.parquet", "predictions.parquet", "signature.parquet", "choices.json", "model.json"]
     shutil.rmtree(out / "audit", ignore_errors=True)
     reports = () if asked.time else _audited(predictions, out / "audit", tables.study, (asked, settings, progress))
-    seal(out, *names, *(["audit"] if reports else []), signature={"outcome": asked.target or asked.event})
+    seal(out, *names, *(["audit"] if reports else []), radiomics_signature={"outcome": asked.target or asked.event})
     return _said(out, asked, patients, models, chosen, reports)
 
 
@@ -150,7 +150,7 @@ def _require_free(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise InputRefused("a file, where a folder is to be written", where=str(out), action="choose another --out")
-    if (out / RECORD).is_file() and "signature" not in read_record(out):
+    if (out / RECORD).is_file() and "radiomics_signature" not in read_record(out):
         raise InputRefused("this folder holds a run or an audit", where=str(out), action="choose another --out")
 
 

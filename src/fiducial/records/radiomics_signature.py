@@ -2,7 +2,7 @@
 
 The folder holds ``models.parquet`` (`SIGNATURE_MODELS`), ``predictions.parquet`` (`SIGNATURE_PREDICTIONS`),
 ``signature.parquet`` (`SIGNATURE`), ``choices.json`` (every setting, what fell away and why, what each training set
-chose, the bound on false selections), ``signature.json`` (the model of all patients: features, centres, spreads,
+chose, the bound on false selections), ``model.json`` (the model of all patients: features, centres, spreads,
 coefficients), and for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote.
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from fiducial.records.tables import NAN, Column, Schema
 
-SIGNED_MODELS = ("volume", "value", "clinical", "radiomics", "clinical_radiomics")
+MODELS = ("volume", "value", "clinical", "radiomics", "clinical_radiomics")
 """Volume alone; the best-known single value alone (the largest intensity, SUVmax of a PET); clinical variables alone;
 the signature; both together. The first three are always beside the others, ``clinical`` where there are variables."""
 
 SIGNATURE_MODELS = Schema(
     "signature_models",
     (
-        Column("model", default=None, legal=SIGNED_MODELS),
+        Column("model", default=None, legal=MODELS),
         Column(
             "metric",
             default=None,
@@ -36,7 +36,7 @@ SIGNATURE_MODELS = Schema(
             meaning="auc and c_index: pairs within folds, over repeats; pooled: of each patient's mean prediction; "
             "of_value: of the number itself, nothing fitted",
         ),
-        Column("beside", legal=("", *SIGNED_MODELS), meaning="for a difference: the model that is taken off"),
+        Column("beside", legal=("", *MODELS), meaning="for a difference: the model that is taken off"),
         Column("value", "number", NAN),
         Column("low", "number", NAN),
         Column("high", "number", NAN),
@@ -53,7 +53,7 @@ SIGNATURE_MODELS = Schema(
 SIGNATURE_PREDICTIONS = Schema(
     "signature_predictions",
     (
-        Column("model", default=None, legal=SIGNED_MODELS),
+        Column("model", default=None, legal=MODELS),
         Column("subject", default=None),
         Column("repeat", "integer", 0, meaning="from 1; 0 for the mean over repeats"),
         Column("fold", "integer", 0, meaning="from 1: the fold that the patient was left out with; 0 for the mean"),

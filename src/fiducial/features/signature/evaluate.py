@@ -21,12 +21,12 @@ BASELINES = ("volume", "value", "clinical")
 
 def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
     """Rows of `SIGNATURE_MODELS`: of each model its own figures, then its differences from each baseline."""
-    from fiducial.records.radiomics_signature import SIGNATURE_MODELS, SIGNED_MODELS
+    from fiducial.records.radiomics_signature import SIGNATURE_MODELS, MODELS
     from fiducial.records.tables import table
 
     outcome, pairs = patients.outcome, patients.outcome.pairs()
     metric = "auc" if outcome.time is None else "c_index"
-    names = [name for name in SIGNED_MODELS if name in found.linear]
+    names = [name for name in MODELS if name in found.linear]
     n_events = int(outcome.event.sum())
     rows = []
     for name in names:
@@ -79,6 +79,9 @@ def _of_value(patients: Patients, values: Floats, level: float) -> dict[str, Int
 def _row(model: str, metric: str, interval: Interval, n_events: int, *, beside: str = "") -> dict[str, Any]:
     from fiducial.maths.intervals import REASONS
 
+    reason = REASONS.get(interval.reason, interval.reason) if interval.reason else ""
+    if beside and interval.reason == "equal-values":
+        reason = "both order every pair of patients alike"
     return {
         "model": model,
         "metric": metric,
@@ -91,7 +94,7 @@ def _row(model: str, metric: str, interval: Interval, n_events: int, *, beside: 
         "n": interval.n_subjects,
         "n_events": n_events,
         "method": interval.method,
-        "reason": REASONS.get(interval.reason, interval.reason) if interval.reason else "",
+        "reason": reason,
     }
 
 
@@ -99,12 +102,12 @@ def prediction_rows(patients: Patients, found: CrossValidated) -> pd.DataFrame:
     """Rows of `SIGNATURE_PREDICTIONS`: each repeat, and the mean over repeats (repeat 0)."""
     import pandas as pd
 
-    from fiducial.records.radiomics_signature import SIGNATURE_PREDICTIONS, SIGNED_MODELS
+    from fiducial.records.radiomics_signature import SIGNATURE_PREDICTIONS, MODELS
     from fiducial.records.tables import validated
 
     outcome, n = patients.outcome, len(patients.subject)
     parts = []
-    for name in (name for name in SIGNED_MODELS if name in found.linear):
+    for name in (name for name in MODELS if name in found.linear):
         linear = found.linear[name]
         values = linear if outcome.time is not None else probabilities(linear)
         stacked = np.concatenate([values.mean(axis=0)[None], values])

@@ -116,14 +116,16 @@ def _counted_rows(features: pd.DataFrame, asked: Asked) -> tuple[pd.DataFrame, l
             )
     tested = rows["split"] == "test"
     if tested.any():
-        notes.append(f"{rows.loc[tested, 'subject'].nunique()} patients of the test part left out: it is for the audit")
+        notes.append(
+            f"{_patients(rows.loc[tested, 'subject'].nunique())} of the test part left out: it is for the audit"
+        )
         rows = rows[~tested]
     reference = set(rows.loc[rows["rater"] == "", "subject"])
     rows = rows[(rows["rater"] == "") | ~rows["subject"].isin(reference)]
     first = rows.groupby("subject")["visit"].transform("min")
     later = rows["visit"] != first
     if later.any():
-        notes.append(f"later visits of {rows.loc[later, 'subject'].nunique()} patients left out")
+        notes.append(f"{_patients(rows.loc[later, 'subject'].nunique())} with later visits: the first counts")
     rows = rows[~later]
     if rows.empty:
         raise TableError("no row of the features counts", legal="rows of the reference rater, outside the test part")
@@ -145,7 +147,7 @@ def _outcome_rows(outcomes: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     if twice.any():
         n = rows.loc[twice, "subject"].nunique()
         raise TableError(
-            f"{n} patients have two outcomes or more, first in row {int(twice.to_numpy().argmax()) + 1}",
+            f"{_patients(n)} with two outcomes or more, first in row {int(twice.to_numpy().argmax()) + 1}",
             legal="one row for each patient",
         )
     return rows.set_index("subject").sort_index()
@@ -163,9 +165,13 @@ def _in_both(features: pd.DataFrame, labels: pd.DataFrame, notes: list[str]) -> 
             legal="equal text in the columns subject of both",
             action="use the pseudonyms of the cohort in the table of outcomes",
         )
-    for others, text in ((ours - theirs, "have features and no outcome"), (theirs - ours, "an outcome, no features")):
-        notes += [f"{len(others)} patients {text}: left out"] if others else []
+    for others, text in ((ours - theirs, "features and no outcome"), (theirs - ours, "an outcome and no features")):
+        notes += [f"{_patients(len(others))} with {text}: left out"] if others else []
     return both
+
+
+def _patients(n: int) -> str:
+    return f"{n} patient" if n == 1 else f"{n} patients"
 
 
 def _shape(identifier: str) -> str:
@@ -180,7 +186,7 @@ def _with_outcome(labels: pd.DataFrame, asked: Asked, notes: list[str]) -> pd.Da
     wanted = [asked.target] if asked.target else [asked.time, asked.event]
     unsaid = labels[wanted].isna().any(axis=1) | (labels[wanted].astype(str) == "").any(axis=1)
     if unsaid.any():
-        notes.append(f"{int(unsaid.sum())} patients without {' and '.join(wanted)}: left out")
+        notes.append(f"{_patients(int(unsaid.sum()))} without {' and '.join(wanted)}: left out")
     rows = labels[~unsaid]
     name = asked.target or asked.event
     event = pd.to_numeric(rows[name], errors="coerce")
@@ -223,7 +229,7 @@ def _clinical(
             action="--missing median fills them from the training patients, --missing drop leaves these patients out",
         )
     if lacking.any() and settings.missing == "drop":
-        notes.append(f"{int(lacking.sum())} patients without every clinical value: left out")
+        notes.append(f"{_patients(int(lacking.sum()))} without every clinical value: left out")
         labels = labels[~np.asarray(lacking)]
     columns: list[Any] = []
     indicator: list[bool] = []
@@ -302,8 +308,8 @@ def _one_row_each(
     wide = rows.pivot(index=["subject", "mask"], columns="__place", values="value").sort_index()
     several = int((wide.groupby(level="subject").size() > 1).sum())
     if several:
-        what = "their largest" if settings.regions == "largest" else "the mean of them"
-        notes.append(f"{several} patients have several regions: {what} counts")
+        what = "largest" if settings.regions == "largest" else "mean"
+        notes.append(f"{_patients(several)} with several regions: the {what} counts")
     if settings.regions == "mean":
         wide = wide.groupby(level="subject").mean()
     else:
