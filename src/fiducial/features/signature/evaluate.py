@@ -21,7 +21,7 @@ BASELINES = ("volume", "value", "clinical")
 
 def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
     """Rows of `SIGNATURE_MODELS`: of each model its own figures, then its differences from each baseline."""
-    from fiducial.records.radiomics_signature import SIGNATURE_MODELS, MODELS
+    from fiducial.records.radiomics_signature import MODELS, SIGNATURE_MODELS
     from fiducial.records.tables import table
 
     outcome, pairs = patients.outcome, patients.outcome.pairs()
@@ -102,7 +102,7 @@ def prediction_rows(patients: Patients, found: CrossValidated) -> pd.DataFrame:
     """Rows of `SIGNATURE_PREDICTIONS`: each repeat, and the mean over repeats (repeat 0)."""
     import pandas as pd
 
-    from fiducial.records.radiomics_signature import SIGNATURE_PREDICTIONS, MODELS
+    from fiducial.records.radiomics_signature import MODELS, SIGNATURE_PREDICTIONS
     from fiducial.records.tables import validated
 
     outcome, n = patients.outcome, len(patients.subject)
