@@ -12,8 +12,8 @@ from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
 from fiducial.features.radiomics.perturb import perturbed_radiomics, seed_of
 from fiducial.flows import features
-from fiducial.flows.features import load_settings
 from fiducial.flows.features_record import read_record
+from fiducial.flows.features_settings import load_settings
 from fiducial.flows.perturbed import load_perturbations
 from fiducial.records.image import Geometry, Image
 from fiducial.records.radiomics import FEATURES

@@ -20,6 +20,7 @@ DISTRIBUTION = {
     "SimpleITK": "simpleitk",
     "sklearn": "scikit-learn",
     "pywt": "pywavelets",
+    "yaml": "pyyaml",
 }
 
 

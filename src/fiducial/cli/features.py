@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,16 @@ def features(
             metavar="FILE.toml", help="Compute all again after each perturbation stated there; see the how-to."
         ),
     ] = None,
+    profile: Annotated[
+        Literal["ibsi", "pyradiomics"] | None,
+        typer.Option(help="Whose definitions and defaults; else what the file of settings says, else IBSI's."),
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="PyRadiomics' parameter file, with its profile.")
+    ] = None,
+    wide: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Also a row for each region and a column for each feature.")
+    ] = None,
     workers: Workers = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -33,9 +43,11 @@ def features(
     """Compute radiomics features (IBSI) of every mask; a region without an answer is set aside by name."""
     from fiducial.cli.show import counted, safe, show
     from fiducial.flows import features as flow
+    from fiducial.flows.features_settings import load_settings, write_wide
 
+    settings = load_settings(config, profile=profile or "", params=params)
     with progress_shown(quiet=quiet) as progress:
-        result = flow(cohort, out, config=config, perturb=perturb, workers=workers, progress=progress)
+        result = flow(cohort, out, config=settings, perturb=perturb, workers=workers, progress=progress)
     lines = [
         f"[bold]{counted(result.n_regions, 'region')} of {counted(result.n_images, 'image')}, "
         f"{counted(result.n_features, 'feature')} each[/]"
@@ -45,4 +57,7 @@ def features(
     lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
     more = len(result.set_aside) - SHOWN
     lines += [f"  and {more} more; --json names all"] if more > 0 else []
-    show(result, [*lines, f"The table: [bold]{safe(result.out)}[/]"], as_json=as_json)
+    lines += [f"The table: [bold]{safe(result.out)}[/]"]
+    if wide is not None:
+        lines += [f"A row for each region: [bold]{safe(write_wide(result.out, wide))}[/]"]
+    show(result, lines, as_json=as_json)

@@ -14,6 +14,7 @@ EXTRAS = {
     "highdicom": "objects",
     "numba": "radiomics",
     "pywt": "radiomics",
+    "yaml": "radiomics",
     "sklearn": "radiomics",
     "ray": "cluster",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from fiducial.records.progress import Progress, silent
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fiducial.features.radiomics import Settings
+    from fiducial.features.radiomics import PyRadiomicsSettings, Settings
 
 WHERE = ("subject", "visit", "site", "split", "image", "mask", "structure", "rater")
 
@@ -48,7 +47,7 @@ def features(
     cohort: str | Path,
     out: str | Path,
     *,
-    config: str | Path | None = None,
+    config: str | Path | Settings | PyRadiomicsSettings | None = None,
     perturb: str | Path | None = None,
     workers: int = 0,
     progress: Progress = silent,
@@ -63,7 +62,7 @@ def features(
     Args:
         cohort: The cohort folder.
         out: The Parquet file to write; its columns are `WHERE`, ``perturbation``, then those of `radiomics`.
-        config: TOML of `Settings`; without it, everything in the volume in 32 grey levels.
+        config: Settings, or their TOML file (`load_settings`); without it, everything in the volume in 32 grey levels.
         perturb: TOML of `Perturbations`: features of each region are computed after each of them too.
         workers: Processes, 0 = as many as cores.
         progress: Called as ``progress(title, n_done, n_total)``.
@@ -75,6 +74,7 @@ def features(
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
     from fiducial.flows.features_record import write_record
+    from fiducial.flows.features_settings import columns_of, load_settings, require_whole
     from fiducial.flows.perturbed import load_perturbations
     from fiducial.records.files import atomic_path
 
@@ -82,7 +82,8 @@ def features(
     from fiducial.features.radiomics.kernels import warm_up
 
     cohort, out = Path(cohort), Path(out)
-    settings = load_settings(config)
+    settings = load_settings(config) if config is None or isinstance(config, str | Path) else config
+    require_whole(settings, perturbed=perturb is not None)
     asked = None if perturb is None else load_perturbations(perturb)
     plans = {} if asked is None else asked.model_dump(mode="json")
     table = load_cohort(cohort)
@@ -103,7 +104,7 @@ def features(
         raise InputRefused(
             f"no region has features ({len(aside)} set aside; the first: {first[0]}: {first[1]})", where=str(cohort)
         )
-    frame = _frame(rows, table)
+    frame = _frame(rows, table, columns_of(settings))
     with atomic_path(out) as part:
         frame.to_parquet(part, index=False)
     write_record(out, settings.model_dump(mode="json"), aside, perturbations=plans)
@@ -113,46 +114,16 @@ def features(
     return Features(out, n_regions, frame["image"].nunique(), plain // max(n_regions, 1), tuple(aside), n_perturbations)
 
 
-def load_settings(config: str | Path | None) -> Settings:
-    """Settings of a TOML file.
-
-    Raises:
-        InputRefused: no such file, no TOML, or an illegal setting; the message names it.
-    """
-    from pydantic import ValidationError
-
-    from fiducial.errors import InputRefused
-    from fiducial.features.radiomics import FAMILIES, Settings
-
-    if config is None:
-        return Settings(bin_number=32, families=tuple(name for name in FAMILIES if name != "diagnostics"))
-    path = Path(config)
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Settings(**said)
-    except FileNotFoundError as error:
-        raise InputRefused("no such file", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputRefused(f"no TOML: {error}", where=str(path)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputRefused(
-            f"{place}: {first['msg']}" if place else str(first["msg"]),
-            where=str(path),
-            legal=f"the settings {', '.join(Settings.model_fields)}",
-        ) from error
-
-
 def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     """Features of one image's regions, as plain values; regions that have none, with their reason."""
     from fiducial.archive import read_image, read_mask
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import Settings, radiomics
     from fiducial.features.radiomics.perturbations import Perturbations
+    from fiducial.flows.features_settings import settings_of
     from fiducial.flows.perturbed import features_after
 
-    settings = Settings(**case.settings)
+    settings = settings_of(case.settings)
     asked = Perturbations(**case.perturbations) if case.perturbations else None
     rows: list[list[Any]] = []
     aside: list[tuple[str, str]] = []
@@ -170,7 +141,7 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
             aside.append((mask_id, str(refusal)))
             continue
         rows += [[mask_id, "", *row] for row in table.itertuples(index=False, name=None)]
-        if asked is not None:
+        if asked is not None and isinstance(settings, Settings):
             more, lost = features_after(image.array[0], mask.array[0], spacing_mm, settings, asked, region=mask_id)
             rows += [[mask_id, *row] for row in more]
             aside += lost
@@ -178,7 +149,7 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
 
 
 def _cases(
-    table: pd.DataFrame, folder: Path, settings: Settings, perturbations: dict[str, Any]
+    table: pd.DataFrame, folder: Path, settings: Settings | PyRadiomicsSettings, perturbations: dict[str, Any]
 ) -> dict[str, RegionsOfImage]:
     """One case for each image that has masks."""
     images = table[table["role"] == "image"].set_index("image")["path"]
@@ -199,7 +170,7 @@ def _place(path: str, folder: Path) -> str:
     return path if Path(path).is_absolute() else str(folder / path)
 
 
-def _digest(settings: Settings, table: pd.DataFrame, perturbations: dict[str, Any]) -> str:
+def _digest(settings: Settings | PyRadiomicsSettings, table: pd.DataFrame, perturbations: dict[str, Any]) -> str:
     """Names the ledger, so that other settings, or a cohort that has changed, begin anew."""
     from fiducial.cohort.table import cohort_digest
     from fiducial.records.files import sha256_json
@@ -207,15 +178,13 @@ def _digest(settings: Settings, table: pd.DataFrame, perturbations: dict[str, An
     return sha256_json([settings.model_dump(mode="json"), cohort_digest(table), perturbations])[:12]
 
 
-def _frame(rows: list[list[Any]], table: pd.DataFrame) -> pd.DataFrame:
+def _frame(rows: list[list[Any]], table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     """Rows of features with what the cohort says of their mask and image."""
     import pandas as pd
 
-    from fiducial.features.radiomics.engine import COLUMNS
-
-    frame = pd.DataFrame(rows, columns=["mask", "perturbation", *COLUMNS])
+    frame = pd.DataFrame(rows, columns=["mask", "perturbation", *columns])
     frame["value"] = frame["value"].astype("float64")
     own = table[table["role"] == "mask"].rename(columns={"image": "mask", "of": "image"})
     split = table[table["role"] == "image"].set_index("image")["split"]
     own = own.assign(split=own["image"].map(split))
-    return frame.merge(own[list(WHERE)], on="mask", how="left")[[*WHERE, "perturbation", *COLUMNS]]
+    return frame.merge(own[list(WHERE)], on="mask", how="left")[[*WHERE, "perturbation", *columns]]

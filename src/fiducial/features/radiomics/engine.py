@@ -15,6 +15,7 @@ from fiducial.features.radiomics.intensities import histogram_features, statisti
 from fiducial.features.radiomics.intensity_volume import intensity_volume_features
 from fiducial.features.radiomics.local_intensity import local_intensity_features
 from fiducial.features.radiomics.morphology import morphology_features
+from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 from fiducial.features.radiomics.region import Discretised, Region, discretise, prepare
 from fiducial.features.radiomics.settings import Settings
 from fiducial.features.radiomics.threads import n_threads
@@ -32,7 +33,7 @@ def radiomics(
     image: NDArray[Any],
     mask: NDArray[Any],
     spacing_mm: tuple[float, float, float],
-    settings: Settings | None = None,
+    settings: Settings | PyRadiomicsSettings | None = None,
     *,
     threads: int = 0,
 ) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def radiomics(
         mask: the region on the same grid; what is not 0 belongs to it.
         spacing_mm: distance of voxel centres along x, y and z.
         settings: image processing and families; the default computes everything in the volume, with intensities as
-            grey levels.
+            grey levels. `PyRadiomicsSettings` give PyRadiomics' features by its definitions (`pyradiomics_features`).
         threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
 
     Returns:
@@ -57,6 +58,10 @@ def radiomics(
     """
     import pandas as pd
 
+    if isinstance(settings, PyRadiomicsSettings):
+        from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_features
+
+        return pyradiomics_features(image, mask, spacing_mm, settings, threads=threads)
     settings = settings or Settings()
     region = prepare(image, mask, spacing_mm, settings)
     n = n_threads(threads, int(region.mask.sum()))

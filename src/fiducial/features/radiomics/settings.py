@@ -111,6 +111,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    profile: Literal["ibsi"] = Field(
+        default="ibsi", description="whose definitions; pyradiomics has settings of its own"
+    )
     families: tuple[str, ...] = FAMILIES
     aggregations: tuple[str, ...] = ("3d_merged",)
     spacing_mm: tuple[float, float, float] | None = None

@@ -1,0 +1,189 @@
+"""From an image and a mask to the table that PyRadiomics would give, each value under both names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiducial.features.radiomics.pyradiomics.images import images_of
+from fiducial.features.radiomics.pyradiomics.names import Named, asked
+from fiducial.features.radiomics.pyradiomics.prepare import Prepared, Spacing, prepare
+from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings, PyRadiomicsSettings
+from fiducial.features.radiomics.pyradiomics.shape import shape_2d_features, shape_features
+from fiducial.features.radiomics.threads import n_threads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fiducial.features.radiomics.pyradiomics.values import GreyLevels
+
+COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "reason", "pyradiomics")
+Row = tuple[str, str, str, str, str, float, str, str]
+SHAPES = ("shape", "shape2D")
+UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"
+
+
+def pyradiomics_features(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: Spacing,
+    settings: PyRadiomicsSettings | None = None,
+    *,
+    threads: int = 0,
+) -> pd.DataFrame:
+    """Features of one region by PyRadiomics' definitions, one row each.
+
+    Args:
+        image: intensities [x, y, z]; a 2-D image has z = 1. Its voxel type counts, as it does for PyRadiomics: an
+            image of whole numbers is resampled to whole numbers.
+        mask: label map on the same grid, or booleans.
+        spacing_mm: distance of voxel centres along x, y and z.
+        settings: PyRadiomics' own; without them its defaults.
+        threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
+
+    Returns:
+        ``filter, family, feature, aggregation, ibsi_code, value, reason, pyradiomics``: our names and IBSI's code, and
+        the name that PyRadiomics gives the value. ``filter`` is empty for the original image. ``reason`` says why a
+        value is missing, or how PyRadiomics' definition differs from the standard's.
+
+    Raises:
+        GeometryError: image and mask differ in shape.
+        InputRefused: a region that PyRadiomics takes no features of.
+        VoxelError: NaN or infinite intensities.
+    """
+    import pandas as pd
+
+    settings = settings or PyRadiomicsSettings()
+    prepared = prepare(image, mask, spacing_mm, settings)
+    rows: list[Row] = []
+    if settings.additional_info:
+        rows += _about(image, mask, prepared, settings)
+    rows += _of_shape(prepared, settings)
+    for image_type in settings.image_types:
+        own = settings.for_image(image_type)
+        for name, made, missing in images_of(image_type, prepared.image, prepared.spacing_mm, own):
+            rows += _of_image(name, made, missing, prepared, settings, own=own, threads=threads)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _of_shape(prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row]:
+    if "shape" in settings.feature_classes:
+        values = shape_features(prepared.shape_mask, prepared.spacing_mm)
+        yield from _rows("original", "shape", values, "", settings)
+    if "shape2D" in settings.feature_classes:
+        across = 2 - settings.force_2d_dimension
+        missing = ""
+        if not settings.force_2d:
+            missing = "shape2D needs force2D"
+        elif prepared.shape_mask.shape[across] > 1:
+            missing = f"the region extends over {prepared.shape_mask.shape[across]} slices; shape2D is of one"
+        values = {}
+        if not missing:
+            x, y = np.delete(prepared.spacing_mm, across)
+            values = shape_2d_features(np.squeeze(prepared.shape_mask, axis=across), (float(x), float(y)))
+        yield from _rows("original", "shape2D", values, missing, settings)
+
+
+def _of_image(
+    name: str,
+    made: NDArray[Any] | None,
+    missing: str,
+    prepared: Prepared,
+    settings: PyRadiomicsSettings,
+    *,
+    own: ImageTypeSettings,
+    threads: int,
+) -> Iterator[Row]:
+    """Rows of one image in the order of the classes; of an image that there is none of, with the reason."""
+    from fiducial.features.radiomics.pyradiomics.values import discretised, first_order
+
+    classes = [of_class for of_class in settings.feature_classes if of_class not in SHAPES]
+    if made is None:
+        for of_class in classes:
+            yield from _rows(name, of_class, {}, missing, settings)
+        return
+    inside = prepared.mask[prepared.box]
+    intensities = made[prepared.box][inside]
+    levels = discretised(intensities, own)
+    grey = _grey(levels, inside, prepared.spacing_mm, own, threads=threads)
+    for of_class in classes:
+        if of_class == "firstorder":
+            voxel_mm3 = float(np.prod(prepared.spacing_mm))
+            values = first_order(intensities, levels, voxel_mm3, own.voxel_array_shift)
+        else:
+            values = grey.of_class(of_class)
+        yield from _rows(name, of_class, values, "", settings)
+
+
+def _grey(
+    levels: NDArray[np.int64], inside: NDArray[np.bool_], spacing_mm: Spacing, own: ImageTypeSettings, *, threads: int
+) -> GreyLevels:
+    from fiducial.features.radiomics.pyradiomics.values import GreyLevels
+
+    placed = np.zeros(inside.shape, dtype=np.int32)
+    placed[inside] = levels
+    across = 2 - own.force_2d_dimension if own.force_2d else 2
+    order = [*(axis for axis in range(3) if axis != across), across]
+    turned = np.ascontiguousarray(np.pad(placed.transpose(order), max(own.distances)))
+    threads = n_threads(threads, len(levels))
+    return GreyLevels(turned, tuple(spacing_mm[axis] for axis in order), own, threads)
+
+
+def _rows(
+    name: str, of_class: str, values: dict[str, float], missing: str, settings: PyRadiomicsSettings
+) -> Iterator[Row]:
+    """The rows that are asked for of a class, NaN with its reason where there is no value."""
+    for one in asked(of_class, settings.feature_classes[of_class]):
+        value = values.get(one.name, float("nan"))
+        reason = one.difference and f"PyRadiomics' definition: {one.difference}"
+        if not np.isfinite(value):
+            value, reason = float("nan"), missing or UNDEFINED
+        shown = "" if name == "original" else name
+        said = f"{name}_{of_class}_{one.name}"
+        yield shown, one.family, one.feature, _aggregation(one, settings), one.ibsi_code, value, reason, said
+
+
+def _aggregation(one: Named, settings: PyRadiomicsSettings) -> str:
+    """How matrices were put together, in the standard's words."""
+    if not one.aggregation:
+        return ""
+    dimension = "2.5d" if settings.force_2d else "3d"
+    if one.aggregation == "3d":
+        return dimension
+    return f"{dimension}_averaged" if settings.weighting_norm is None else f"{dimension}_merged"
+
+
+def _about(image: NDArray[Any], mask: NDArray[Any], prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row]:
+    """What ``additionalInfo`` asks for, as far as it is one number: image and mask before and after preparation."""
+    inside = mask == settings.label
+    yield from _about_image("original", image)
+    yield from _about_mask("original", None, inside)
+    if settings.interpolator is not None and settings.resampled_pixel_spacing is not None:
+        yield from _about_image("interpolated", prepared.image)
+        yield from _about_mask("interpolated", prepared.image, prepared.whole)
+    if settings.resegment_range is not None:
+        yield from _about_mask("resegmented", prepared.image, prepared.mask)
+
+
+def _about_image(stage: str, image: NDArray[Any]) -> Iterator[Row]:
+    for name, value in (("Mean", image.mean()), ("Minimum", image.min()), ("Maximum", image.max())):
+        yield _info(f"Image-{stage}", name, float(value))
+
+
+def _about_mask(stage: str, image: NDArray[Any] | None, inside: NDArray[np.bool_]) -> Iterator[Row]:
+    from scipy.ndimage import label
+
+    yield _info(f"Mask-{stage}", "VoxelNum", float(inside.sum()))
+    yield _info(f"Mask-{stage}", "VolumeNum", float(label(inside, np.ones((3, 3, 3)))[1]))
+    if image is not None:
+        values = image[inside]
+        for name, value in (("Mean", values.mean()), ("Minimum", values.min()), ("Maximum", values.max())):
+            yield _info(f"Mask-{stage}", name, float(value))
+
+
+def _info(of: str, name: str, value: float) -> Row:
+    ours = f"{of}_{name}".lower().replace("-", "_")
+    return "", "diagnostics", ours, "", "", value, "", f"diagnostics_{of}_{name}"
