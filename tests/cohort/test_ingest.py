@@ -1,5 +1,6 @@
 import importlib
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image as Picture
 
 from fiducial.archive import read_image
+from fiducial.cli.main import run
 from fiducial.cohort import LAYOUTS, cohort_digest, describe, load_cohort
 from fiducial.cohort import ingest as ingest_in_workers
 from fiducial.cohort.layouts import layout_of
@@ -248,7 +250,12 @@ def test_nan_and_infinite_voxels_set_the_case_aside(pairs: Path, tmp_path: Path,
 
 @pytest.mark.parametrize(("shape", "origin"), [((8, 9, 6), 0.0), ((8, 9, 7), 5.0)])
 def test_a_mask_on_another_grid_sets_the_case_aside_with_both_grids(
-    pairs: Path, tmp_path: Path, nifti: Nifti, shape: tuple[int, int, int], origin: float
+    pairs: Path,
+    tmp_path: Path,
+    nifti: Nifti,
+    shape: tuple[int, int, int],
+    origin: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nifti(pairs / "labels" / "case2.nii.gz", np.ones(shape, np.uint8), origin=origin)
     made = ingest(pairs, tmp_path / "cohort")
@@ -256,10 +263,15 @@ def test_a_mask_on_another_grid_sets_the_case_aside_with_both_grids(
     row = made.report[2]
     assert (row.series, row.status, row.source) == ("case2", "rejected", "labels/case2.nii.gz")
     other = f"{shape[0]} x {shape[1]} x {shape[2]} voxels of 2 x 2 x 3 mm at ({origin:g}, {origin:g}, {origin:g})"
-    assert (
-        row.reason == f"grid-differs: two grids differ: 8 x 9 x 7 voxels of 2 x 2 x 3 mm at (0, 0, 0) against {other}"
-    )
-    assert "resample the mask" in row.action
+    own = "8 x 9 x 7 voxels of 2 x 2 x 3 mm at (0, 0, 0)"
+    assert row.reason.startswith(f"grid-differs: two grids differ: {own} along R, A, S against {other} along R, A, S")
+    assert row.reason.endswith("S" if origin == 0 else f", up to {abs(origin):g} mm apart")
+    # The command that it names is the one that mends it.
+    monkeypatch.chdir(tmp_path)
+    command = row.action.removeprefix("resample it onto the image's grid: ").partition(" ; ")[0]
+    assert run([*shlex.split(command)[1:], "--quiet"]) == 0
+    (tmp_path / "resampled/case2.nii.gz").replace(pairs / "labels" / "case2.nii.gz")
+    assert set(ingest(pairs, tmp_path / "mended").cohort["exam"]) == {"case0", "case1", "case2", "case3"}
 
 
 def test_a_truncated_file_sets_the_case_aside(pairs: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from fiducial.cli.options import (
     StudyFile,
     Workers,
 )
+from fiducial.cli.resample import resample
 from fiducial.cli.signature import signature
 from fiducial.cli.stability import stability
 
@@ -341,6 +342,7 @@ for command in (
     features,
     stability,
     signature,
+    resample,
     evidence.compare,
     evidence.keys,
     evidence.sign,

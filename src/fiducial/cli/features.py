@@ -54,7 +54,10 @@ def features(
     ]
     if result.n_perturbations:
         lines.append(f"  as they are, and again after {counted(result.n_perturbations, 'perturbation')}")
-    lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
+    for name, reason in result.set_aside[:SHOWN]:
+        first, *more_lines = reason.splitlines()
+        lines.append(f"  set aside: {safe(name)}: {safe(first)}")
+        lines += [f"    {safe(line.strip())}" for line in more_lines if line.startswith("  what to do:")]
     more = len(result.set_aside) - SHOWN
     lines += [f"  and {more} more; --json names all"] if more > 0 else []
     lines += [f"The table: [bold]{safe(result.out)}[/]"]

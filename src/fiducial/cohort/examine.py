@@ -77,19 +77,20 @@ def examine(case: CaseFiles) -> Examined:
     rater, is set aside alone.
     """
     path = ""
+    first = next(iter(case.images.values()))[0] if case.images else ""
     try:
         images: dict[str, dict[str, str]] = {}
         reference: Geometry | None = None
         for image, (path, modality) in case.images.items():
             columns, geometry = _image(path, modality)
             if reference is not None:
-                reference.require_match(geometry)
+                reference.require_match(geometry, action=_mend(path, first, intensities=True))
             reference = reference or geometry
             images[image] = columns
         masks: list[MaskLooks] = []
         refused: list[Refusal] = []
         for path in case.masks:
-            looks = _mask(path, reference)
+            looks = _mask(path, reference, first)
             if isinstance(looks, Refusal):
                 refused.append(looks)
             else:
@@ -99,7 +100,7 @@ def examine(case: CaseFiles) -> Examined:
     refused_raters: list[Refusal] = []
     for rater, path in case.raters.items():
         try:
-            looks = _mask(path, reference)
+            looks = _mask(path, reference, first)
         except InputRefused as error:
             looks = _refusal(path, error)
         if isinstance(looks, Refusal):
@@ -117,13 +118,21 @@ def _image(path: str, modality: str) -> tuple[dict[str, str], Geometry]:
     return {**image_looks(image), "modality": image.modality, "unit": image.unit}, image.geometry
 
 
-def _mask(path: str, reference: Geometry | None) -> MaskLooks | Refusal:
+def _mend(path: str, image: str, *, intensities: bool = False) -> str:
+    """The command that brings a file onto the image's grid."""
+    from fiducial.archive.regrid import resample_command
+
+    command = resample_command(path, image, intensities=intensities)
+    return f"resample it onto the image's grid: {command} ; then put that file in its place and ingest again"
+
+
+def _mask(path: str, reference: Geometry | None, image: str) -> MaskLooks | Refusal:
     from fiducial.archive import read_mask
 
     mask = read_mask(path)
     mask.require_finite()
     if reference is not None:
-        reference.require_match(mask.geometry)
+        reference.require_match(mask.geometry, action=_mend(path, image))
     values, counts = np.unique(mask.array, return_counts=True)
     if values.size and values.min() < 0:
         raise UnreadableFile("negative-labels: a label map with values below 0", action="write labels as 0, 1, 2 ...")

@@ -24,6 +24,7 @@ from fiducial.flows.features import Features, features
 from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
+from fiducial.flows.resample import Resampled, resample
 from fiducial.flows.run import Run, run
 from fiducial.flows.sign import Keys, Signed, keys, sign
 from fiducial.flows.signature import Figure, Signature, signature
@@ -51,6 +52,7 @@ __all__ = [
     "PacsAccess",
     "Prediction",
     "Report",
+    "Resampled",
     "Run",
     "Signature",
     "SignatureSettings",
@@ -72,6 +74,7 @@ __all__ = [
     "keys",
     "predict",
     "report",
+    "resample",
     "run",
     "sign",
     "signature",

@@ -46,27 +46,42 @@ class Geometry:
 
     def matches(self, other: Geometry, *, tolerance_mm: float = TOLERANCE_MM) -> bool:
         """Whether both grids have one shape and no voxel centre differs by more than ``tolerance_mm``."""
-        if self.shape != other.shape:
-            return False
+        return self.shape == other.shape and self._distance_mm(other) <= tolerance_mm
+
+    def _distance_mm(self, other: Geometry) -> float:
+        """The largest distance, along one of the patient's axes, of equal voxels of two grids of one shape."""
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float)
         corners[:, :3] *= np.array(self.shape) - 1
-        return bool(np.abs((self.affine - other.affine) @ corners.T).max() <= tolerance_mm)
+        return float(np.abs((self.affine - other.affine) @ corners.T).max())
 
-    def require_match(self, other: Geometry, *, where: str = "", tolerance_mm: float = TOLERANCE_MM) -> None:
-        """Raise `GeometryError`, showing both grids, unless `matches`."""
+    def _apart(self, other: Geometry) -> str:
+        return f", up to {self._distance_mm(other):.3g} mm apart" if self.shape == other.shape else ""
+
+    def require_match(
+        self, other: Geometry, *, where: str = "", tolerance_mm: float = TOLERANCE_MM, action: str = ""
+    ) -> None:
+        """Raise `GeometryError`, showing both grids, unless `matches`; ``action`` says what to do about it."""
         if not self.matches(other, tolerance_mm=tolerance_mm):
             raise GeometryError(
-                f"two grids differ: {self.describe()} against {other.describe()}",
+                f"two grids differ: {self.describe()} against {other.describe()}{self._apart(other)}",
                 where=where,
                 legal=f"equal shapes, and voxel centres within {tolerance_mm} mm",
-                action="resample the mask onto the image's grid (nearest neighbour) and give that file",
+                action=action or "resample the mask onto the image's grid (fiducial resample) and give that file",
             )
 
     def describe(self) -> str:
-        """Shape, spacing and origin in one line."""
+        """Shape, spacing, origin and directions in one line."""
         spacing = " x ".join(f"{s:.4g}" for s in self.spacing_mm)
         origin = ", ".join(f"{o:.4g}" for o in self.affine[:3, 3])
-        return f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm at ({origin})"
+        return f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm at ({origin}) along {self._directions()}"
+
+    def _directions(self) -> str:
+        """Where x, y and z lead: letters of the patient's axes, or unit vectors where a grid lies obliquely."""
+        axes = (self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)).T
+        main = np.abs(axes).argmax(axis=1)
+        if np.allclose(np.abs(axes[np.arange(3), main]), 1, rtol=0, atol=1e-8):
+            return ", ".join("RAS"[m] if axis[m] > 0 else "LPI"[m] for m, axis in zip(main, axes, strict=True))
+        return ", ".join("(" + ", ".join(f"{v + 0.0:.4g}" for v in axis.round(6)) + ")" for axis in axes)
 
 
 @dataclass(frozen=True)
