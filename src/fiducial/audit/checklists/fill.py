@@ -110,7 +110,7 @@ def checklists(evidence: pd.DataFrame, facts: Mapping[str, str]) -> list[Answere
     if unknown:
         raise TableError(f"no such fact: {', '.join(unknown)}", legal=", ".join(FACTS))
     said = {name: text for name, text in facts.items() if text}
-    spoken = _spoken(evidence)
+    spoken = spoken_rows(evidence)
     return [_answered(file, spoken, said) for file in CHECKLISTS.values()]
 
 
@@ -130,19 +130,23 @@ def read_checklist(file: str) -> tuple[dict[str, Any], tuple[Item, ...]]:
 
 def _answered(file: str, spoken: list[tuple[int, str, str]], facts: Mapping[str, str]) -> Answered:
     head, items = read_checklist(file)
-    return Answered(head["name"], head["about"], head["source"], tuple(_answer(item, spoken, facts) for item in items))
+    return Answered(
+        head["name"], head["about"], head["source"], tuple(answer_item(item, spoken, facts) for item in items)
+    )
 
 
-def _answer(item: Item, spoken: list[tuple[int, str, str]], facts: Mapping[str, str]) -> Answer:
+def answer_item(item: Item, spoken: list[tuple[int, str, str]], facts: Mapping[str, str]) -> Answer:
     """The rows and facts that meet the item's needs; the first alternative that is met answers."""
     rows: list[int] = []
     told: dict[str, str] = {}
     missing = []
-    if item.gate:
-        _, told = _met(item.gate, spoken, facts)
-    for need in item.needs if told or not item.gate else ():
+    for selector in item.gate.split("|") if item.gate else ():
+        rows, told = met_by(selector, spoken, facts)
+        if rows or told:
+            break
+    for need in item.needs if rows or told or not item.gate else ():
         for selector in need.split("|"):
-            found_rows, found_facts = _met(selector, spoken, facts)
+            found_rows, found_facts = met_by(selector, spoken, facts)
             if found_rows or found_facts:
                 rows += found_rows
                 told |= found_facts
@@ -157,16 +161,17 @@ def _answer(item: Item, spoken: list[tuple[int, str, str]], facts: Mapping[str, 
     return Answer(*said, item.left if met else "")
 
 
-def _met(
+def met_by(
     selector: str, spoken: list[tuple[int, str, str]], facts: Mapping[str, str]
 ) -> tuple[list[int], dict[str, str]]:
+    """The rows and the facts that one selector names."""
     check, _, metric = selector.partition(":")
     if check == "fact":
         return [], {metric: facts[metric]} if metric in facts else {}
     return [number for number, name, other in spoken if name == check and metric in ("", other)], {}
 
 
-def _spoken(evidence: pd.DataFrame) -> list[tuple[int, str, str]]:
+def spoken_rows(evidence: pd.DataFrame) -> list[tuple[int, str, str]]:
     """Number, check and metric of every row that says something: a figure, or a verdict that was possible."""
     columns = zip(evidence["check"], evidence["metric"], evidence["value"], evidence["verdict"], strict=True)
     return [
