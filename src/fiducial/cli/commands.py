@@ -12,6 +12,7 @@ from fiducial.cli import archives, evidence, objects
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.deidentify import Shift, deidentify
 from fiducial.cli.features import features
+from fiducial.cli.features_report import features_report
 from fiducial.cli.options import (
     REFUSED,
     AsJson,
@@ -343,6 +344,7 @@ for command in (
     stability,
     signature,
     resample,
+    features_report,
     evidence.compare,
     evidence.keys,
     evidence.sign,

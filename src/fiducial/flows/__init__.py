@@ -21,6 +21,7 @@ from fiducial.flows.demo import Demo, demo
 from fiducial.flows.describe import Described, describe
 from fiducial.flows.export import Export, ExportSettings, export
 from fiducial.flows.features import Features, features
+from fiducial.flows.features_report import FeaturesReport, features_report
 from fiducial.flows.ingest import Ingest, count_archive, ingest
 from fiducial.flows.predict import Prediction, predict
 from fiducial.flows.report import Report, report
@@ -46,6 +47,7 @@ __all__ = [
     "Export",
     "ExportSettings",
     "Features",
+    "FeaturesReport",
     "Figure",
     "Ingest",
     "Keys",
@@ -70,6 +72,7 @@ __all__ = [
     "describe",
     "export",
     "features",
+    "features_report",
     "ingest",
     "keys",
     "predict",

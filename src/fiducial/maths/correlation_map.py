@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fiducial.errors import InputRefused
-from fiducial.maths.delong import midranks
 from fiducial.maths.inputs import Floats, Integers
+from fiducial.maths.redundancy import rank_correlations
 
 MOST_ORDERED = 400
 """Up to so many features, neighbouring leaves are also turned towards each other; beyond, it would take minutes."""
@@ -51,14 +51,10 @@ def correlation_map(features: ArrayLike, *, threshold: float = 0.9) -> Correlati
         raise InputRefused(f"features {x.shape}", legal="finite [n, p], n at least 3, p at least 2")
     if not 0 < threshold <= 1:
         raise InputRefused(f"threshold {threshold}", legal="above 0, at most 1")
-    ranks = np.stack([midranks(column) for column in x.T], axis=1)
-    ranks = ranks - ranks.mean(axis=0)
-    length = np.sqrt((ranks**2).sum(axis=0))
-    if not length.all():
-        raise InputRefused(f"feature {int(np.argmin(length))} does not vary", legal="features with two values or more")
-    ranks /= length
-    alike = np.abs(np.clip(ranks.T @ ranks, -1, 1))
-    np.fill_diagonal(alike, 1.0)
+    still = np.flatnonzero(np.ptp(x, axis=0) == 0)
+    if len(still):
+        raise InputRefused(f"feature {still[0]} does not vary", legal="features with two values or more")
+    alike = np.abs(rank_correlations(x))
     apart = squareform(np.maximum(0.0, 1 - (alike + alike.T) / 2), checks=False)
     tree = linkage(apart, method="complete", optimal_ordering=x.shape[1] <= MOST_ORDERED)
     order = np.asarray(leaves_list(tree), dtype=np.int64)

@@ -9,6 +9,7 @@ from fiducial.report.description import DescriptionInput, render_description, wr
 from fiducial.report.given import IndexEntry, ReportInput, SignatureShown
 from fiducial.report.ingested import IngestInput, render_ingest, write_ingest
 from fiducial.report.page import index_entry, index_page, render, write_report
+from fiducial.report.radiomics import RadiomicsInput, render_radiomics, write_radiomics
 
 __all__ = [
     "CompareInput",
@@ -16,6 +17,7 @@ __all__ = [
     "IndexEntry",
     "IngestInput",
     "Picture",
+    "RadiomicsInput",
     "ReportInput",
     "SignatureShown",
     "index_entry",
@@ -25,8 +27,10 @@ __all__ = [
     "render_comparison",
     "render_description",
     "render_ingest",
+    "render_radiomics",
     "write_comparison",
     "write_description",
     "write_ingest",
+    "write_radiomics",
     "write_report",
 ]

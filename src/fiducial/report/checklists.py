@@ -60,15 +60,15 @@ def _items(items: Sequence[Mapping[str, Any]]) -> Table:
                 Cell(str(item.get("number", "")), strong=True),
                 Cell(str(item.get("asks", "")), str(item.get("part", ""))),
                 Cell(WORDS.get(state, WORDS["person"]), verdict=SHAPES.get(state, SHAPES["person"])),
-                Cell(_from_rows(item, rows), _from_facts(item), href=f"#e{rows[0]}" if rows else ""),
-                Cell(_left(item, state)),
+                Cell(from_rows(item, rows), from_facts(item), href=f"#e{rows[0]}" if rows else ""),
+                Cell(still_needed(item, state)),
             ]
         )
     columns = (Column("Item"), Column("What it asks"), Column("Answer"), Column("Filled from"), Column("From a person"))
     return Table(columns, lines, kind="checks")
 
 
-def _from_rows(item: Mapping[str, Any], rows: Sequence[int]) -> str:
+def from_rows(item: Mapping[str, Any], rows: Sequence[int]) -> str:
     """``evidence rows 3-5, 9 (accuracy, calibration)``."""
     if not rows:
         return ""
@@ -76,12 +76,13 @@ def _from_rows(item: Mapping[str, Any], rows: Sequence[int]) -> str:
     return f"evidence {'row' if len(rows) == 1 else 'rows'} {ranges(rows)} ({checks})"
 
 
-def _from_facts(item: Mapping[str, Any]) -> str:
+def from_facts(item: Mapping[str, Any]) -> str:
+    """``split: by subject; training: 200 steps``."""
     facts = item.get("facts", {})
     return "; ".join(f"{wording.plain(str(name))}: {text}" for name, text in facts.items())
 
 
-def _left(item: Mapping[str, Any], state: str) -> str:
+def still_needed(item: Mapping[str, Any], state: str) -> str:
     """What is for a person: what the item's rule leaves, and what this audit does not hold."""
     if state == "person":
         return ""

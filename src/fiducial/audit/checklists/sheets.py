@@ -132,7 +132,8 @@ class Sheet:
     def score(self) -> tuple[float, float]:
         """Points, and the points that could be decided; of items that apply."""
         counted = [item for item in self.items if item.applies == "yes"]
-        return sum(item.points for item in counted), sum(item.decided for item in counted)
+        # Weights have three decimals: what adds up to more of them is rounding.
+        return round(sum(item.points for item in counted), 6), round(sum(item.decided for item in counted), 6)
 
 
 def radiomics_sheets(evidence: pd.DataFrame, facts: Mapping[str, str]) -> list[Sheet]:
