@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from fiducial.errors import FiducialError, InputRefused, TableError
 from fiducial.features.radiomics import Settings
 from fiducial.features.radiomics.catalogue import catalogue
-from fiducial.features.signature import SignatureSettings
+from fiducial.features.signature.settings import SignatureSettings
 from fiducial.flows import features_report
 from fiducial.flows.audit import audit
 from fiducial.flows.features_record import record_path, write_record
@@ -91,9 +92,15 @@ def stability(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def signature(tmp_path: Path) -> Path:
+def signature(tmp_path: Path, learned: Path) -> Path:
+    """A copy, which a test may change."""
+    return Path(shutil.copytree(learned, tmp_path / "signature"))
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a signature, with the audit of two of its models."""
-    folder = tmp_path / "signature"
+    folder = tmp_path_factory.mktemp("learned") / "signature"
     folder.mkdir()
     rng = np.random.default_rng(2)
     truth = np.arange(N) % 3 == 0
@@ -224,6 +231,21 @@ def test_a_table_without_any_correlation_says_so(features: Path, stability: Path
         rows[name] = np.nan
     write_table(rows.assign(grade="", reason="one value"), stability, STABILITY)
     assert "No feature has an intraclass correlation." in page_of(features, stability=stability)
+
+
+def test_whether_contours_were_disturbed_comes_from_the_record_of_this_table(features: Path, stability: Path) -> None:
+    repeats = [feature_table(perturbation=f"n.{k}") for k in range(10)]
+    write_table(pd.concat([feature_table(), *repeats], ignore_index=True), features, FEATURES)
+    for contour, points in ((True, 1), (False, 0)):
+        done = {"perturbation": [{"name": "n", "noise": 1.0, "contour": contour, "repeats": 10}]}
+        write_record(features, {}, [], perturbations=done)
+        assert features_report(features, stability=stability).sheets["RQS"] == (points, 1, 15)
+    write_record(features, {}, [])
+    assert features_report(features, stability=stability).sheets["RQS"] == (0, 0, 16)
+
+
+def test_the_folder_of_a_table_of_repeats_will_do(features: Path, stability: Path) -> None:
+    assert 'id="stability"' in page_of(features, stability=stability.parent)
 
 
 # a signature

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fiducial.audit.checklists import RADIOMICS_FACTS
-from fiducial.features.radiomics import Settings
+from fiducial.features.radiomics import PyRadiomicsSettings, Settings
 from fiducial.flows import radiomics_facts as facts
 from fiducial.flows.features_record import FeaturesRecord
 from fiducial.records.radiomics import FEATURES
@@ -51,6 +51,20 @@ def test_settings_in_words(given: dict[str, Any], grey: str, grid: str) -> None:
 def test_a_filter_is_told_with_its_parameters() -> None:
     said = facts.of_settings(Settings(filter={"kind": "log", "sigma_mm": 3.0}).model_dump(mode="json"))  # type: ignore[arg-type]
     assert said["image_types"].startswith("Laplacian of Gaussian: sigma mm 3.0, cutoff 4.0, boundary mirror")
+
+
+def test_definitions_of_another_tool_are_not_called_the_standard() -> None:
+    given = PyRadiomicsSettings(
+        binWidth=10, resampledPixelSpacing=(1, 1, 0), imageType={"Original": {}, "LoG": {"sigma": [3.0]}}
+    )
+    record = FeaturesRecord(given.model_dump(mode="json"), (), {"fiducial": "1.2"})
+    said = facts.of_features(rows({}), record)
+    assert "software" not in said
+    assert said["other_definitions"].startswith("Fiducial 1.2, by PyRadiomics' definitions")
+    assert said["discretisation"] == "grey levels of a fixed width of 10.0"
+    assert said["resampling"] == "resampled to 1 x 1 x 0 mm by sitkBSpline"
+    assert said["image_types"] == "Original, LoG (sigma [3.0])"
+    assert ("Definitions", "those of PyRadiomics") in facts.settings_shown(record, rows({}))
 
 
 def test_hospitals_are_counted_only_where_every_region_names_one() -> None:

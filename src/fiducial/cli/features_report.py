@@ -17,7 +17,7 @@ def features_report(
         Path | None, typer.Option("--out", "-o", metavar="FILE.html", help="The page; beside the table unless named.")
     ] = None,
     stability: Annotated[
-        Path | None, typer.Option(metavar="FILE.parquet", help="How well each feature repeats.")
+        Path | None, typer.Option(metavar="DIR", help="How well each feature repeats: what fiducial stability wrote.")
     ] = None,
     signature: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder of a signature of these features.")

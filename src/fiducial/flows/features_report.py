@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fiducial.audit.checklists import Sheet
     from fiducial.features.radiomics.summary import FeatureSummary
+    from fiducial.flows.features_record import FeaturesRecord
     from fiducial.report import RadiomicsInput, ReportInput
 
 THRESHOLD = 0.9
@@ -62,7 +63,7 @@ def features_report(
     Args:
         table: A table of features (Parquet or CSV), as `features` writes it; its record beside it says how it was made.
         out: The HTML file; the table's name with ``.html`` unless named.
-        stability: A table of how well each feature repeats.
+        stability: A table of how well each feature repeats, or the folder that `stability` wrote it to.
         signature: The folder of a signature that was learned from these features.
         progress: Called as ``progress(title, n_done, n_total)``.
 
@@ -78,7 +79,7 @@ def features_report(
     path = table.with_suffix(".html") if out is None else Path(out)
     progress("features report", 0, 4)
     whole = read_table(table, FEATURES)
-    repeats = _records(read_table(stability, STABILITY)) if stability is not None else []
+    repeats = [] if stability is None else _records(read_table(_inside(Path(stability)), STABILITY))
     learned = _Signature() if signature is None else _signature(Path(signature))
     progress("features report", 1, 4)
     given, facts = _input(whole, table, repeats, learned)
@@ -141,11 +142,30 @@ def _input(
         evidence_of=learned.audited,
         notes=notes + [str(note) for note in learned.choices.get("notes") or ()],
     )
-    facts = said.of_features(rows, record) | said.of_stability(repeats)
+    facts = said.of_features(rows, record) | said.of_stability(repeats, _perturbations(whole, record, repeats))
     facts |= said.of_signature(learned.models, learned.features, learned.choices)
     if learned.audits and any((audit.curves["metric"] == "net_benefit").any() for audit in learned.audits.values()):
         facts["decision_curve"] = f"net benefit over thresholds of {', '.join(learned.audits)}"
     return given, facts
+
+
+def _inside(path: Path) -> Path:
+    from fiducial.flows.stability import TABLE
+
+    return path / TABLE if path.is_dir() else path
+
+
+def _perturbations(
+    whole: pd.DataFrame, record: FeaturesRecord | None, repeats: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What was done to images and masks; only where the repeats are as many as this table's perturbations."""
+    if record is None or record.changed or not repeats:
+        return []
+    n = len(set(whole["perturbation"]) - {""})
+    listed = record.perturbations.get("perturbation")
+    if not n or int(repeats[0]["n_repeats"]) not in (n, n + 1) or not isinstance(listed, list):
+        return []
+    return [one for one in listed if isinstance(one, dict)]
 
 
 def _with(given: RadiomicsInput, sheets: list[Sheet]) -> RadiomicsInput:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fiducial.flows.features_record import FeaturesRecord
 
 MOST_NAMED = 6
+OTHER = "pyradiomics"
 FILTERS: dict[str, str] = {
     "mean": "mean filter",
     "log": "Laplacian of Gaussian",
@@ -41,6 +42,8 @@ def of_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """Resampling, image processing, grey levels and filters, by the names of facts; empty without settings."""
     if not settings:
         return {}
+    if settings.get("profile") == OTHER:
+        return _of_pyradiomics(settings)
     return {
         "resampling": _resampling(settings),
         "image_processing": "; ".join([_resampling(settings), *_intensities(settings)]),
@@ -54,6 +57,10 @@ def settings_shown(record: FeaturesRecord | None, rows: pd.DataFrame) -> list[tu
     if record is None or record.changed:
         return []
     said = of_settings(record.settings)
+    if record.settings.get("profile") == OTHER:
+        words = {"resampling": "Grid", "discretisation": "Grey levels", "image_types": "Images"}
+        pairs = [("Definitions", "those of PyRadiomics"), *((words[name], said[name]) for name in words)]
+        return [*pairs, ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items()))]
     pairs = [
         ("Grid", said.get("resampling", "")),
         ("Intensities", "; ".join(_intensities(record.settings)) or "as they are"),
@@ -65,6 +72,28 @@ def settings_shown(record: FeaturesRecord | None, rows: pd.DataFrame) -> list[tu
         ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
     return [(label, text) for label, text in pairs if text]
+
+
+def _of_pyradiomics(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The same of settings by PyRadiomics' names; what is not told here stands in the record."""
+    spacing = settings.get("resampled_pixel_spacing")
+    grid = "images on their own grid, not resampled"
+    if spacing:
+        grid = f"resampled to {' x '.join(f'{mm:g}' for mm in spacing)} mm by {settings.get('interpolator')}"
+    bins = settings.get("bin_count")
+    kept = settings.get("resegment_range")
+    said = [grid, *(["normalised"] if settings.get("normalize") else [])]
+    said += [f"regions kept to intensities {' to '.join(f'{end:g}' for end in kept)}"] if kept else []
+    width = f"grey levels of a fixed width of {settings.get('bin_width')}"
+    return {
+        "resampling": grid,
+        "image_processing": "; ".join(said),
+        "discretisation": f"a fixed number of {bins} grey levels" if bins else width,
+        "image_types": ", ".join(
+            f"{name} ({', '.join(f'{key} {value}' for key, value in own.items())})" if own else str(name)
+            for name, own in _mapping(settings.get("image_types")).items()
+        ),
+    }
 
 
 def _resampling(settings: Mapping[str, Any]) -> str:
@@ -143,9 +172,15 @@ def of_features(rows: pd.DataFrame, record: FeaturesRecord | None) -> dict[str, 
     if record is not None and not record.changed:
         n_coded = int((keys["ibsi_code"] != "").sum())
         facts |= of_settings(record.settings)
+        version = f"Fiducial {record.versions.get('fiducial', '')}"
+        if record.settings.get("profile") == OTHER:
+            facts["other_definitions"] = f"{version}, by PyRadiomics' definitions; differences stand beside each value"
+        else:
+            facts["software"] = (
+                f"{version}, {n_coded} of {len(keys)} features with their IBSI code; agreement with the standard is in "
+                "its documentation"
+            )
         facts |= {
-            "software": f"Fiducial {record.versions.get('fiducial', '')}, {n_coded} of {len(keys)} features with their "
-            "IBSI code; agreement with the standard is in its documentation",
             "configuration": "every setting is in the JSON file beside the table",
             "set_aside": f"{len(record.set_aside)} regions set aside, each with its reason",
         }

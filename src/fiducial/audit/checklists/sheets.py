@@ -43,6 +43,7 @@ RADIOMICS_FACTS: dict[str, str] = {
     "no_feature_reduction": "no feature was left out",
     "no_robust_features": "features that do not repeat were not left out",
     "one_site": "all regions come from one hospital",
+    "other_definitions": "features by another tool's definitions, which are not all the standard's",
     "outcome": "what is predicted, and how many patients have it",
     "redundancy": "features left out because others say the same",
     "regions": "regions, images and patients",
