@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from fiducial.errors import InputRefused, VoxelError
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
 from fiducial.features.radiomics import filters as f
 from fiducial.features.radiomics.settings import GaborFilter, LogFilter, MeanFilter
@@ -195,10 +195,11 @@ def test_refusals(call, message):
         call(np.zeros((4, 4, 4)))
 
 
-def test_voxels_that_are_not_finite_anywhere_are_refused_where_a_filter_sees_them():
+def test_voxels_that_are_not_finite_anywhere_count_where_a_filter_sees_them():
     image = np.ones((6, 6, 6))
     image[0, 0, 0] = np.nan
     mask = np.zeros((6, 6, 6))
     mask[3, 3, 3] = 1
-    with pytest.raises(VoxelError, match="in the image that is filtered"):
-        radiomics(image, mask, (1.0, 1.0, 1.0), Settings(families=("statistics",), filter=MeanFilter(support=3)))
+    table = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(families=("statistics",), filter=MeanFilter(support=3)))
+    assert table["value"].isna().all()
+    assert table["reason"].str.endswith("in the image that is filtered").all()

@@ -14,7 +14,6 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 from skimage.measure import label, marching_cubes
 
-from fiducial.errors import GeometryError, InputRefused, VoxelError
 from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, Settings, kernels, radiomics, solids, threads
 from fiducial.features.radiomics.catalogue import catalogue
 from fiducial.features.radiomics.directions import directions
@@ -328,22 +327,6 @@ def test_voxels_ten_times_longer_than_wide():
     image, mask = region(0)
     found = radiomics(image, mask, (1, 1, 10), Settings(bin_number=4, spacing_mm=(2, 2, 2)))
     assert np.isfinite(found["value"]).mean() > 0.97
-
-
-@pytest.mark.parametrize(
-    ("image", "mask", "given", "error", "message"),
-    [
-        (np.ones((3, 3, 3)), np.zeros((3, 3, 3)), {}, InputRefused, "empty-mask"),
-        (np.ones((3, 3, 3)), np.ones((3, 3, 2)), {}, GeometryError, r"shape \(3, 3, 3\) and a mask of shape \(3, 3, 2"),
-        (np.ones((3, 3, 3, 2)), np.ones((3, 3, 3, 2)), {}, GeometryError, "choose one volume of a 4-D image"),
-        (np.full((3, 3, 3), np.nan), np.ones((3, 3, 3)), {}, VoxelError, "not-finite"),
-        (np.ones((3, 3, 3)), np.ones((3, 3, 3)), {"resegment": (5, 9)}, InputRefused, "empty-after-resegmentation"),
-        (np.full((3, 3, 3), 0.5), np.ones((3, 3, 3)), {}, InputRefused, "not-whole"),
-    ],
-)
-def test_refusals(image, mask, given, error, message):
-    with pytest.raises(error, match=message):
-        radiomics(image, mask, (1.0, 1.0, 1.0), Settings(**given))
 
 
 @pytest.mark.parametrize(

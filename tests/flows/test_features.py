@@ -62,7 +62,16 @@ def test_an_empty_region_is_set_aside_by_name(cohort, tmp_path):
     made = features(cohort, tmp_path / "features.parquet", workers=1)
     ((mask, reason),) = made.set_aside
     assert mask == "case2~label_2"
-    assert reason.startswith("empty-mask")
+    assert reason == "label-missing: no voxel of value 2; the mask holds 1"
+    assert (made.n_regions, made.n_images) == (5, 3)
+    table = read_table(made.out, FEATURES)
+    own = table[table["mask"] == mask]
+    assert own["value"].isna().all()
+    assert set(own["reason"]) == {reason}
+    whole = table[table["mask"] == "case0~label_1"]
+    assert own[["family", "feature", "aggregation"]].values.tolist() == (
+        whole[["family", "feature", "aggregation"]].values.tolist()
+    )
 
 
 def test_workers_give_the_same(cohort, tmp_path):
@@ -125,9 +134,9 @@ def test_perturbations_are_rows_beside_the_region_as_it_is(cohort, tmp_path):
     assert (made.n_regions, made.n_features, made.n_perturbations) == (5, 18 + 25, 3)
     table = read_table(made.out, FEATURES)
     assert sorted(set(table["perturbation"])) == ["", "drawn.1", "drawn.2", "turned"]
-    assert len(table) == 4 * 5 * (18 + 25)
+    assert len(table) == (4 * 5 + 1) * (18 + 25)  # the region that has none says so once
     own = pd.read_parquet(plain.out)
-    assert np.array_equal(table[table["perturbation"] == ""]["value"], own["value"])
+    assert np.array_equal(table[table["perturbation"] == ""]["value"], own["value"], equal_nan=True)
     one = table[(table["mask"] == "case1~label_2") & (table["perturbation"] == "drawn.2")]
     image = read_image(tmp_path / "images/case1.nii.gz")
     mask = read_mask(tmp_path / "labels/case1.nii.gz", label=2)

@@ -36,6 +36,12 @@ def features(
         Path | None, typer.Option(metavar="FILE.csv", help="Also a row for each region and a column for each feature.")
     ] = None,
     workers: Workers = 0,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="Compute on the machines of a Ray cluster; see the how-to.", show_default=False
+        ),
+    ] = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -47,7 +53,9 @@ def features(
 
     settings = load_settings(config, profile=profile or "", params=params)
     with progress_shown(quiet=quiet) as progress:
-        result = flow(cohort, out, config=settings, perturb=perturb, workers=workers, progress=progress)
+        result = flow(
+            cohort, out, config=settings, perturb=perturb, workers=workers, cluster=cluster, progress=progress
+        )
     lines = [
         f"[bold]{counted(result.n_regions, 'region')} of {counted(result.n_images, 'image')}, "
         f"{counted(result.n_features, 'feature')} each[/]"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fiducial.features.radiomics import PyRadiomicsSettings, Settings
+    from fiducial.records.image import Image
 
 WHERE = ("subject", "visit", "site", "split", "image", "mask", "structure", "rater")
 
@@ -50,14 +51,15 @@ def features(
     config: str | Path | Settings | PyRadiomicsSettings | None = None,
     perturb: str | Path | None = None,
     workers: int = 0,
+    cluster: str = "",
     progress: Progress = silent,
 ) -> Features:
     """Compute the features of every mask of a cohort and write them as one Parquet table, a row for each feature.
 
     Each image is read once for all of its masks. A region that has no features (empty, not finite, on another grid)
-    is set aside with its reason, and the rest goes on. A run that was broken off is taken up again by the same command:
-    finished images lie in a ledger beside ``out`` until all are done. What the table was made with stands in a small
-    JSON file beside it (`features_record`).
+    is set aside with its reason, which stands in the table too, and the rest goes on. A run that was broken off is
+    taken up again by the same command: finished images lie in a ledger beside ``out`` until all are done. What the
+    table was made with stands in a small JSON file beside it (`features_record`).
 
     Args:
         cohort: The cohort folder.
@@ -65,10 +67,12 @@ def features(
         config: Settings, or their TOML file (`load_settings`); without it, everything in the volume in 32 grey levels.
         perturb: TOML of `Perturbations`: features of each region are computed after each of them too.
         workers: Processes, 0 = as many as cores.
+        cluster: ``HOST:PORT`` of a Ray cluster whose machines all see the cohort at the same path; see `map_cases`.
         progress: Called as ``progress(title, n_done, n_total)``.
 
     Raises:
-        InputRefused: no mask in the cohort, an illegal setting or perturbation, or no region that has features.
+        InputRefused: no mask in the cohort, an illegal setting or perturbation, no region that has features, or no such
+            cluster.
     """
     from fiducial.cohort import load_cohort
     from fiducial.compute import map_cases
@@ -78,10 +82,10 @@ def features(
     from fiducial.flows.perturbed import load_perturbations
     from fiducial.records.files import atomic_path
 
-    require_modules("numba", "pywt")
+    require_modules("numba", "pywt", *(["ray"] if cluster else []))
     from fiducial.features.radiomics.kernels import warm_up
 
-    cohort, out = Path(cohort), Path(out)
+    cohort, out = Path(cohort).resolve(), Path(out)
     settings = load_settings(config) if config is None or isinstance(config, str | Path) else config
     require_whole(settings, perturbed=perturb is not None)
     asked = None if perturb is None else load_perturbations(perturb)
@@ -95,30 +99,43 @@ def features(
     warm_up()
     progress("compiling loops (the first time)", 1, 1)
     ledger = out.with_name(f".{out.name}.{_digest(settings, table, plans)}.ledger")
-    done = map_cases(regions_of, cases, workers=workers, progress=progress, title="radiomics", resume=ledger)
-    aside = [(f.key, f.message or f.error) for f in done.failures]
-    aside += [(mask, reason) for made in done.results.values() for mask, reason in made["aside"]]
+    done = map_cases(
+        regions_of, cases, workers=workers, cluster=cluster, progress=progress, title="radiomics", resume=ledger
+    )
+    lost = [(mask, f"{f.error}: {f.message}") for f in done.failures for mask, _, _ in cases[f.key].masks]
+    short = dict(lost)
+    found = [one for made in done.results.values() for one in made["aside"]]
+    short |= {mask: given for mask, _, given in found if given}
+    aside = [*lost, *((mask, reason) for mask, reason, _ in found)]
     rows = [row for made in done.results.values() for row in made["rows"]]
     if not rows:
         first = aside[0] if aside else ("", "")
         raise InputRefused(
             f"no region has features ({len(aside)} set aside; the first: {first[0]}: {first[1]})", where=str(cohort)
         )
-    frame = _frame(rows, table, columns_of(settings))
+    frame = _frame(rows, short, table, columns_of(settings))
     with atomic_path(out) as part:
         frame.to_parquet(part, index=False)
     write_record(out, settings.model_dump(mode="json"), aside, perturbations=plans)
-    ledger.unlink(missing_ok=True)
-    n_regions, plain = frame["mask"].nunique(), int((frame["perturbation"] == "").sum())
+    # A case whose worker died may do better the next time, with more memory: the same command then tries it alone.
+    if not any(f.error == "WorkerDied" for f in done.failures):
+        ledger.unlink(missing_ok=True)
+    n_images = frame[~frame["mask"].isin(short)]["image"].nunique()
+    n_regions, plain = len({row[0] for row in rows}), sum(row[1] == "" for row in rows)
     n_perturbations = 0 if asked is None else len(asked.repeats())
-    return Features(out, n_regions, frame["image"].nunique(), plain // max(n_regions, 1), tuple(aside), n_perturbations)
+    return Features(out, n_regions, n_images, plain // max(n_regions, 1), tuple(aside), n_perturbations)
 
 
 def regions_of(case: RegionsOfImage) -> dict[str, Any]:
-    """Features of one image's regions, as plain values; regions that have none, with their reason."""
-    from fiducial.archive import read_image, read_mask
+    """Features of one image's regions, as plain values; of regions that have none their id, reason and short reason.
+
+    The image is read once, and each label map once for all of its values.
+    """
+    from fiducial.archive import read_mask
+    from fiducial.archive.regrid import resample_command
     from fiducial.errors import InputRefused
-    from fiducial.features.radiomics import Settings, radiomics
+    from fiducial.features.radiomics import Settings
+    from fiducial.features.radiomics.engine import region_features
     from fiducial.features.radiomics.perturbations import Perturbations
     from fiducial.flows.features_settings import settings_of
     from fiducial.flows.perturbed import features_after
@@ -126,26 +143,61 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     settings = settings_of(case.settings)
     asked = Perturbations(**case.perturbations) if case.perturbations else None
     rows: list[list[Any]] = []
-    aside: list[tuple[str, str]] = []
-    image = read_image(case.path)
-    if image.array.shape[0] != 1:
-        reason = f"channels: {image.array.shape[0]} channels; radiomics is of one"
-        return {"rows": rows, "aside": [(mask, reason) for mask, _, _ in case.masks]}
-    for mask_id, path, value in case.masks:
+    aside: list[tuple[str, str, str]] = []
+    try:
+        image = _one_volume(case.path)
+    except InputRefused as refusal:
+        return {"rows": rows, "aside": [(mask, str(refusal), refusal.given) for mask, _, _ in case.masks]}
+    voxels, spacing_mm = image.array[0], image.geometry.spacing_mm
+    for path, masks in _by_file(case.masks).items():
         try:
-            mask = read_mask(path, label=value)
-            image.geometry.require_match(mask.geometry, where=path)
-            spacing_mm = image.geometry.spacing_mm
-            table = radiomics(image.array[0], mask.array[0], spacing_mm, settings)
+            labels = read_mask(path)
+            image.geometry.require_match(labels.geometry, where=path, action=resample_command(path, case.path))
         except InputRefused as refusal:
-            aside.append((mask_id, str(refusal)))
+            aside += [(mask_id, str(refusal), refusal.given) for mask_id, _ in masks]
             continue
-        rows += [[mask_id, "", *row] for row in table.itertuples(index=False, name=None)]
-        if asked is not None and isinstance(settings, Settings):
-            more, lost = features_after(image.array[0], mask.array[0], spacing_mm, settings, asked, region=mask_id)
-            rows += [[mask_id, *row] for row in more]
-            aside += lost
+        for mask_id, value in masks:
+            try:
+                table = region_features(voxels, labels.array[0], spacing_mm, settings, label=value or None)
+            except InputRefused as refusal:
+                aside.append((mask_id, str(refusal), refusal.given))
+                continue
+            rows += [[mask_id, "", *row] for row in table.itertuples(index=False, name=None)]
+            if asked is not None and isinstance(settings, Settings):
+                inside = labels.array[0] == value if value else labels.array[0]
+                more, lost = features_after(voxels, inside, spacing_mm, settings, asked, region=mask_id)
+                rows += [[mask_id, *row] for row in more]
+                aside += [(name, reason, "") for name, reason in lost]
     return {"rows": rows, "aside": aside}
+
+
+def _one_volume(path: str) -> Image:
+    """The image, which must be of one channel.
+
+    Raises:
+        InputRefused: it cannot be read, or holds several volumes.
+    """
+    from fiducial.archive import read_image
+    from fiducial.errors import GeometryError
+
+    image = read_image(path)
+    n_volumes = image.array.shape[0]
+    if n_volumes != 1:
+        raise GeometryError(
+            f"several-volumes: {n_volumes} volumes or channels in one image (4-D, or colour)",
+            where=path,
+            legal="one value at each voxel",
+            action="write the volume that is meant (or a grey image) to a file of its own, and ingest that",
+        )
+    return image
+
+
+def _by_file(masks: tuple[tuple[str, str, int], ...]) -> dict[str, list[tuple[str, int]]]:
+    """Regions by the file that they are in, in order."""
+    files: dict[str, list[tuple[str, int]]] = {}
+    for mask_id, path, value in masks:
+        files.setdefault(path, []).append((mask_id, value))
+    return files
 
 
 def _cases(
@@ -178,11 +230,19 @@ def _digest(settings: Settings | PyRadiomicsSettings, table: pd.DataFrame, pertu
     return sha256_json([settings.model_dump(mode="json"), cohort_digest(table), perturbations])[:12]
 
 
-def _frame(rows: list[list[Any]], table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of features with what the cohort says of their mask and image."""
+def _frame(
+    rows: list[list[Any]], without: dict[str, str], table: pd.DataFrame, columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """Rows of features with what the cohort says of their mask and image; regions without any give NaN and a reason."""
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=["mask", "perturbation", *columns])
+    names = ["mask", "perturbation", *columns]
+    # Every region has the same features in the same order.
+    pattern = [row for row in rows if row[0] == rows[0][0] and row[1] == ""]
+    for mask, reason in without.items():
+        said = {"mask": mask, "value": float("nan"), "reason": reason}
+        rows = rows + [[said.get(name, value) for name, value in zip(names, row, strict=True)] for row in pattern]
+    frame = pd.DataFrame(rows, columns=names)
     frame["value"] = frame["value"].astype("float64")
     own = table[table["role"] == "mask"].rename(columns={"image": "mask", "of": "image"})
     split = table[table["role"] == "image"].set_index("image")["split"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.errors import InputRefused
+from fiducial.errors import InputRefused, VoxelError
 from fiducial.features.radiomics.catalogue import Feature, catalogue
 from fiducial.features.radiomics.diagnostics import diagnostics_features
 from fiducial.features.radiomics.intensities import histogram_features, statistics_features
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("family", "feature", "aggregation", "ibsi_code", "value", "reason")
 TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
+NO_REGION = ("empty-mask", "label-missing", "not-finite", "empty-after-interpolation", "empty-after-resegmentation")
+"""Codes of what leaves a region without any feature."""
 
 
 def radiomics(
@@ -35,16 +37,20 @@ def radiomics(
     spacing_mm: tuple[float, float, float],
     settings: Settings | PyRadiomicsSettings | None = None,
     *,
+    label: int | None = None,
     threads: int = 0,
 ) -> pd.DataFrame:
     """Features of one region, one row each.
 
+    A region that has no features at all (`NO_REGION`) gives the same rows without values, and its reason in each.
+
     Args:
-        image: intensities [x, y, z]; a 2-D image has z = 1.
+        image: intensities [x, y, z], or [x, y].
         mask: the region on the same grid; what is not 0 belongs to it.
-        spacing_mm: distance of voxel centres along x, y and z.
+        spacing_mm: distance of voxel centres along x, y and z (of a 2-D image: the slice's thickness).
         settings: image processing and families; the default computes everything in the volume, with intensities as
             grey levels. `PyRadiomicsSettings` give PyRadiomics' features by its definitions (`pyradiomics_features`).
+        label: only what has this value in the mask belongs to the region.
         threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
 
     Returns:
@@ -52,21 +58,100 @@ def radiomics(
         that the standard has no consensus about it.
 
     Raises:
-        GeometryError: image and mask differ in shape.
-        InputRefused: the region is empty, or is so after its preparation.
-        VoxelError: NaN or infinite intensities in the region.
+        GeometryError: image and mask differ in shape, or have not two or three axes.
+        InputRefused: arrays that are no numbers, a spacing that is none, or intensities that the settings cannot use.
     """
     import pandas as pd
 
+    settings = settings or Settings()
+    try:
+        return region_features(image, mask, spacing_mm, settings, label=label, threads=threads)
+    except InputRefused as refusal:
+        code = refusal.given.partition(":")[0]
+        if code not in NO_REGION or isinstance(settings, PyRadiomicsSettings):
+            raise
+        return pd.DataFrame(list(_without(settings, refusal.given)), columns=list(COLUMNS))
+
+
+def region_features(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    settings: Settings | PyRadiomicsSettings,
+    *,
+    label: int | None = None,
+    threads: int = 0,
+) -> pd.DataFrame:
+    """As `radiomics`, but a region that has no features at all is refused.
+
+    Raises:
+        InputRefused: as `radiomics`, and with a code of `NO_REGION`.
+    """
+    import pandas as pd
+
+    image, mask = _arrays(image, mask, spacing_mm)
+    if label is not None:
+        mask = _labelled(mask, label)
     if isinstance(settings, PyRadiomicsSettings):
         from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_features
 
         return pyradiomics_features(image, mask, spacing_mm, settings, threads=threads)
-    settings = settings or Settings()
     region = prepare(image, mask, spacing_mm, settings)
     n = n_threads(threads, int(region.mask.sum()))
     rows = list(_rows(image, mask, spacing_mm, region, settings, n))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _arrays(
+    image: NDArray[Any], mask: NDArray[Any], spacing_mm: tuple[float, ...]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Image and mask as arrays of three axes; what is wrong with them otherwise is said by `prepare`."""
+    image, mask = np.asarray(image), np.asarray(mask)
+    for name, array in (("image", image), ("mask", mask)):
+        if array.dtype.kind not in "biuf":
+            raise InputRefused(f"{name} values of type {array.dtype}", legal="whole or real numbers")
+    if len(spacing_mm) != 3 or not (np.isfinite(spacing_mm).all() and min(spacing_mm) > 0):
+        raise InputRefused(
+            f"spacing_mm {tuple(spacing_mm)}",
+            legal="three distances above 0, along x, y and z",
+            action="of a 2-D image, give the thickness of the slice as the third",
+        )
+    if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+        raise VoxelError("NaN or infinite values in the mask", legal="0 outside the region, another number inside")
+    if image.ndim == mask.ndim == 2:
+        image, mask = image[:, :, None], mask[:, :, None]
+    return image, mask
+
+
+def _labelled(mask: NDArray[Any], label: int) -> NDArray[np.bool_]:
+    """The voxels of one value.
+
+    Raises:
+        InputRefused: ``label-missing``, where there are other values.
+    """
+    inside: NDArray[np.bool_] = mask == label
+    if not inside.any():
+        held = np.unique(mask[mask != 0])
+        if held.size:
+            named = ", ".join(f"{value:g}" for value in held[:8]) + (" ..." if held.size > 8 else "")
+            raise InputRefused(f"label-missing: no voxel of value {label}; the mask holds {named}")
+    return inside
+
+
+def _without(settings: Settings, reason: str) -> Iterator[tuple[str, str, str, str, float, str]]:
+    """The rows of a region that has no features."""
+    from fiducial.features.radiomics.texture import aggregations_of
+
+    nothing = float("nan")
+    for family in settings.families:
+        if family == "diagnostics":
+            one, grid = np.ones((2, 2, 2)), (1.0, 1.0, 1.0)
+            names = diagnostics_features(one, one, grid, prepare(one, one, grid, Settings()), Settings())
+            yield from ((family, name, "", "", nothing, reason) for name in names)
+        else:
+            for aggregation in aggregations_of(family, settings.aggregations) if family in TEXTURES else ("",):
+                for feature in catalogue()[family]:
+                    yield family, feature.name, aggregation, feature.code, nothing, reason
 
 
 def _rows(

@@ -112,11 +112,11 @@ def perturbed_radiomics(
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`radiomics` of image and mask after one perturbation."""
-    from fiducial.features.radiomics.engine import radiomics
+    """`region_features` of image and mask after one perturbation."""
+    from fiducial.features.radiomics.engine import region_features
 
     changed = perturb(image, mask, spacing_mm, perturbation, seed=seed, settings=settings)
-    return radiomics(changed.image, changed.mask, changed.spacing_mm, settled(settings))
+    return region_features(changed.image, changed.mask, changed.spacing_mm, settled(settings))
 
 
 def seed_of(seed: int, *names: str) -> int:

@@ -114,6 +114,11 @@ def _counted_rows(features: pd.DataFrame, asked: Asked) -> tuple[pd.DataFrame, l
             raise InputRefused(
                 f"no region of structure {asked.structure!r}", legal=", ".join(known[:12]) or "no structure is named"
             )
+    answered = rows.groupby("mask")["value"].transform("count") > 0
+    if not answered.all():
+        n_regions = rows.loc[~answered, "mask"].nunique()
+        notes.append(f"{n_regions} region(s) without any feature left out: the table says why")
+        rows = rows[answered]
     tested = rows["split"] == "test"
     if tested.any():
         notes.append(

@@ -1,0 +1,161 @@
+"""Regions and arrays that are not as they should be: the standard's answer, else NaN with a reason, else a refusal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, Settings, radiomics
+from fiducial.features.radiomics.engine import region_features
+
+GIVEN = Settings(families=FAMILIES, aggregations=AGGREGATIONS, bin_number=8)
+ONE = (1.0, 1.0, 1.0)
+
+
+def cube(shape=(9, 8, 7), seed=0):
+    """An image of noise and a region in its middle."""
+    image = np.random.default_rng(seed).normal(100, 20, shape)
+    mask = np.zeros(shape, bool)
+    mask[2:7, 2:6, 2:5] = True
+    return image, mask
+
+
+def with_nan(place):
+    image, mask = cube()
+    image[place] = np.nan
+    return image, mask
+
+
+ROWS = radiomics(*cube(), ONE, GIVEN)[["family", "feature", "aggregation", "ibsi_code"]]
+
+# What leaves a region without any feature: image, mask, label, settings, reason.
+NONE = {
+    "empty mask": (cube()[0], np.zeros((9, 8, 7)), None, {}, "empty-mask: no voxel belongs to the region"),
+    "empty mask with a label": (cube()[0], np.zeros((9, 8, 7)), 1, {}, "empty-mask: no voxel belongs to the region"),
+    "label missing": (
+        cube()[0],
+        2 * cube()[1].astype(int),
+        7,
+        {},
+        "label-missing: no voxel of value 7; the mask holds 2",
+    ),
+    "NaN inside": (*with_nan((3, 3, 3)), None, {}, "not-finite: NaN or infinite intensities in the region"),
+    "no intensity in the range": (
+        *cube(),
+        None,
+        {"resegment": (5000, 6000)},
+        "empty-after-resegmentation: no intensity of the region lies in the range",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_a_region_without_features_gives_every_row_and_the_reason(name):
+    image, mask, label, more, reason = NONE[name]
+    given = GIVEN.model_copy(update=more)
+    table = radiomics(image, mask, ONE, given, label=label)
+    assert table[["family", "feature", "aggregation", "ibsi_code"]].equals(ROWS)
+    assert table["value"].isna().all()
+    assert set(table["reason"]) == {reason}
+    with pytest.raises(InputRefused) as refused:
+        region_features(image, mask, ONE, given, label=label)
+    assert refused.value.given == reason
+
+
+def test_a_region_smaller_than_the_new_voxels():
+    image, mask = np.ones((9, 9, 9)), np.zeros((9, 9, 9))
+    mask[2, 2, 2] = 1
+    table = radiomics(image, mask, ONE, GIVEN.model_copy(update={"spacing_mm": (4.0, 4.0, 4.0)}))
+    assert set(table["reason"]) == {"empty-after-interpolation: the region is smaller than the new voxels"}
+
+
+def test_nan_outside_the_region_is_nobodys_business():
+    table = radiomics(*with_nan((0, 0, 0)), ONE, GIVEN.model_copy(update={"families": ("statistics", "glcm")}))
+    assert table["value"].notna().all()
+
+
+def values(table):
+    return {(f, n, a): v for f, n, a, v in table[["family", "feature", "aggregation", "value"]].itertuples(index=False)}
+
+
+def reasons_are_complete(table):
+    missing = table["value"].isna()
+    return bool((table["reason"][missing] != "").all())
+
+
+def test_one_voxel_has_what_the_standard_defines_and_a_reason_for_the_rest():
+    image, mask = cube()
+    mask[:] = False
+    mask[4, 4, 4] = True
+    table = radiomics(image, mask, ONE, GIVEN)
+    found = values(table)
+    assert found["statistics", "mean", ""] == image[4, 4, 4]
+    assert found["statistics", "variance", ""] == 0
+    assert np.isnan(found["glcm", "contrast", "3d_merged"])
+    assert reasons_are_complete(table)
+    assert table["value"].isna().mean() < 0.4
+
+
+def test_a_constant_region_and_one_at_the_border():
+    image, mask = cube()
+    table = radiomics(np.full_like(image, 42.0), mask, ONE, GIVEN)
+    assert values(table)["glcm", "joint_maximum", "3d_merged"] == 1
+    assert values(table)["intensity_histogram", "uniformity", ""] == 1
+    assert reasons_are_complete(table)
+    whole = radiomics(image, np.ones_like(mask), ONE, GIVEN)
+    assert values(whole)["morphology", "volume_voxel_counting", ""] == image.size
+    assert reasons_are_complete(whole)
+
+
+def test_a_picture_of_two_axes_is_one_slice():
+    image, mask = cube()
+    flat = radiomics(image[:, :, 3], mask[:, :, 3], (1.0, 1.0, 5.0), GIVEN)
+    slice_ = radiomics(image[:, :, 3:4], mask[:, :, 3:4], (1.0, 1.0, 5.0), GIVEN)
+    assert flat.equals(slice_)
+    assert values(flat)["morphology", "volume_voxel_counting", ""] == 20 * 5
+    assert np.isfinite(values(flat)["glcm", "contrast", "2d_averaged"])
+    assert reasons_are_complete(flat)
+
+
+def test_voxels_ten_times_longer_than_wide():
+    image, mask = cube()
+    table = radiomics(image, mask, (1.0, 1.0, 10.0), GIVEN)
+    assert values(table)["morphology", "volume_voxel_counting", ""] == mask.sum() * 10
+    assert reasons_are_complete(table)
+    assert table["value"].notna().mean() > 0.98
+
+
+def test_each_value_of_a_label_map_is_its_own_mask():
+    image, mask = cube()
+    labels = np.where(mask, 2, 0)
+    labels[0, 0, 0] = 5
+    one = radiomics(image, labels, ONE, GIVEN, label=2)
+    assert one.equals(radiomics(image, mask, ONE, GIVEN))
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "spacing", "given", "error", "message"),
+    [
+        (np.ones((3, 3, 3)), np.ones((3, 3, 2)), ONE, {}, GeometryError, r"shape \(3, 3, 3\) and a mask of shape \(3,"),
+        (np.ones((3, 3, 3, 2)), np.ones((3, 3, 3, 2)), ONE, {}, GeometryError, "choose one volume of a 4-D image"),
+        (np.ones((3, 3, 3, 2)), np.ones((3, 3, 3)), ONE, {}, GeometryError, "choose one volume of a 4-D image"),
+        (
+            np.ones((3, 3)),
+            np.ones((3, 3)),
+            (1.0, 1.0),
+            {},
+            InputRefused,
+            "give the thickness of the slice as the third",
+        ),
+        (np.ones((3, 3, 3)), np.ones((3, 3, 3)), (1, 0, 1), {}, InputRefused, "legal: three distances above 0"),
+        (np.ones((3, 3, 3)), np.ones((3, 3, 3)), (1, np.nan, 1), {}, InputRefused, "three distances above 0"),
+        (np.ones((3, 3, 3), complex), np.ones((3, 3, 3)), ONE, {}, InputRefused, "image values of type complex128"),
+        (np.ones((3, 3, 3)), np.full((3, 3, 3), "a"), ONE, {}, InputRefused, "mask values of type <U1"),
+        (np.ones((3, 3, 3)), np.full((3, 3, 3), np.nan), ONE, {}, VoxelError, "NaN or infinite values in the mask"),
+        (np.full((3, 3, 3), 0.5), np.ones((3, 3, 3)), ONE, {}, InputRefused, "not-whole"),
+    ],
+)
+def test_what_is_wrong_with_the_call_is_refused(image, mask, spacing, given, error, message):
+    with pytest.raises(error, match=message):
+        radiomics(image, mask, spacing, Settings(**given))
