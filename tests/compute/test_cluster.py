@@ -19,11 +19,17 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from fiducial.archive import write_nifti
+from fiducial.cli.main import run
+from fiducial.cohort.ingest import ingest
 from fiducial.compute import cluster, driver, map_cases, workers
 from fiducial.compute.workers import in_worker
 from fiducial.errors import InputRefused
+from fiducial.records.image import Geometry, Image
 
 pytest.importorskip("ray")
 HERE = Path(__file__).parent
@@ -171,6 +177,32 @@ def test_no_word_of_a_case_is_in_the_logs_of_ray(functions: Any, two: Two, capfd
     logs = [path for path in two.folder.rglob("*") if path.is_file()]
     assert len(logs) > 5
     assert not [path for path in logs if name.encode() in path.read_bytes()]
+
+
+def test_features_of_a_cohort_are_the_same_on_a_cluster(
+    two: Two, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    grid = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[2:6, 2:6, 1:4] = 1
+    for number in range(3):
+        voxels = rng.integers(1, 9, grid.shape).astype(np.int16)
+        write_nifti(Image(voxels[None], grid, "MR", ""), tmp_path / f"images/case{number}.nii.gz")
+        write_nifti(Image(mask[None], grid), tmp_path / f"labels/case{number}.nii.gz")
+    ingest(tmp_path, tmp_path / "cohort", workers=1)
+    (tmp_path / "images/case1.nii.gz").write_bytes(b"broken")
+    (tmp_path / "radiomics.toml").write_text('families = ["statistics"]\n')
+    monkeypatch.chdir(tmp_path)
+    plain = ["features", "cohort", "--config", "radiomics.toml", "--quiet", "--json", "--out"]
+    said = []
+    for where in (["here.parquet", "--workers", "1"], ["there.parquet", "--cluster", two.address]):
+        assert run([*plain, *where]) == 0
+        said.append(json.loads(capfd.readouterr().out))
+    here, there = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("here", "there"))
+    pd.testing.assert_frame_equal(here, there)
+    assert said[0] | {"out": ""} == said[1] | {"out": ""}
+    assert [name for name, _ in said[1]["set_aside"]] == ["case1~label_1"]
 
 
 def test_a_machine_with_another_version_is_named(functions: Any) -> None:
