@@ -1,8 +1,8 @@
 """The documentation does what it says: every Python, console and TOML block of a page is run, in order, in one folder.
 
-``python`` blocks of a page share their names. A block ``toml NAME`` becomes that file. In a ``console`` block each line
-that starts with ``$`` is run; the lines under it must be in what it prints (``...`` for anything). A block after
-``<!-- slow -->`` runs in the slow suite only.
+``python`` blocks of a page share their names. A block ``toml NAME`` or ``yaml NAME`` becomes that file. In a
+``console`` block each line that starts with ``$`` is run; the lines under it must be in what it prints (``...`` for
+anything). A block after ``<!-- slow -->`` runs in the slow suite only.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run_page(page: Path, folder: Path, *, slow: bool, monkeypatch: pytest.Monkey
             exec(compile(block.text, f"{page.name}, block {number}", "exec"), names)  # noqa: S102
         elif block.language == "console":
             run_console(block.text)
-        elif block.language == "toml" and block.name:
+        elif block.language in ("toml", "yaml") and block.name:
             Path(block.name).write_text(block.text, encoding="utf-8")
 
 
