@@ -16,8 +16,9 @@ import pytest
 from fiducial.errors import FiducialError, InputRefused, TableError
 from fiducial.features.radiomics import Settings
 from fiducial.features.radiomics.catalogue import catalogue
-from fiducial.features.signature.settings import SignatureSettings
-from fiducial.flows import features_report
+from fiducial.features.signature.settings import Asked, SignatureSettings
+from fiducial.flows import SignatureTables, features_report
+from fiducial.flows import signature as learn
 from fiducial.flows.audit import audit
 from fiducial.flows.features_record import record_path, write_record
 from fiducial.records.files import write_json
@@ -146,7 +147,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "versions": {"fiducial": "1", "scikit-learn": "1"},
     }
     write_json(folder / "choices.json", choices)
-    seal(folder, "models.parquet", "signature.parquet", "choices.json", signature={"outcome": "metastasis"})
+    seal(folder, "models.parquet", "signature.parquet", "choices.json", radiomics_signature={"outcome": "metastasis"})
     return folder
 
 
@@ -265,6 +266,25 @@ def test_models_stand_beside_simpler_ones_and_no_difference_is_no_gain(features:
     assert "It is no confidence interval." in text
 
 
+def test_what_signature_writes_is_read(tmp_path: Path) -> None:
+    """The product's own folder, of few patients and repeats."""
+    path, outcomes = tmp_path / "features.parquet", tmp_path / "outcomes.csv"
+    frame = feature_table(("morphology", "statistics"))
+    write_table(frame, path, FEATURES)
+    size = frame[frame["ibsi_code"] == "RNU0"].set_index("subject")["value"]
+    lines = [f"{name},{int(value > size.median())}" for name, value in size.items()]
+    outcomes.write_text("\n".join(["subject,event", *lines]))
+    settings = SignatureSettings(repeats=1, folds=3, inner_folds=2, n_pairs=5, strengths=(0.1, 1.0))
+    learn(SignatureTables(path, outcomes), tmp_path / "s", asked=Asked(target="event"), settings=settings, workers=1)
+    made = features_report(path, signature=tmp_path / "s")
+    assert made.sheets["RQS"][1] >= 11
+    text = made.page.read_text(encoding="utf-8")
+    for section in ("models", "signature", "calibration", "decisions", "evidence"):
+        assert f'<section id="{section}">' in text
+    assert "event: 15 of 30 patients" in text
+    assert "1 times 3 folds by patient, seed 0, 2 inner folds" in text
+
+
 def test_evidence_rows_that_the_sheets_name_are_on_the_page(features: Path, signature: Path) -> None:
     text = page_of(features, signature=signature)
     linked = set(re.findall(r'href="#(e\d+)"', text))
@@ -286,7 +306,9 @@ def test_sheets_are_filled_from_the_run(features: Path, signature: Path, stabili
 def test_a_signature_without_any_feature_is_an_answer(features: Path, signature: Path) -> None:
     rows = pd.read_parquet(signature / "signature.parquet").assign(chosen=0, coefficient=0.0)
     write_table(rows, signature / "signature.parquet", SIGNATURE)
-    seal(signature, "models.parquet", "signature.parquet", "choices.json", signature={"outcome": "metastasis"})
+    seal(
+        signature, "models.parquet", "signature.parquet", "choices.json", radiomics_signature={"outcome": "metastasis"}
+    )
     assert "No feature was chosen: the signature is empty" in page_of(features, signature=signature)
 
 

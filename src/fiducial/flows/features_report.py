@@ -217,7 +217,7 @@ def _signature(folder: Path) -> _Signature:
     from fiducial.records.tables import read_table
     from fiducial.records.untrusted import read_json_strictly
 
-    if not (folder / RECORD).is_file() or "signature" not in read_record(folder):
+    if not (folder / RECORD).is_file() or "radiomics_signature" not in read_record(folder):
         raise InputRefused(
             "no signature here" if folder.is_dir() else "no such folder",
             where=str(folder),

@@ -300,11 +300,14 @@ def choices_shown(choices: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not settings:
         return []
     facts = _learned(settings, choices, True)
+    measured = "not measured: no table of it was given"
+    if "stability" in _mapping(choices.get("tables")):
+        measured = f"lower end of the correlation at least {settings.get('reproducible')}"
     pairs = [
         ("Outcome", facts.get("outcome", "")),
         ("Cross-validation", facts["cross_validation"]),
         ("Clusters", f"features with |rank correlation| of {settings.get('redundancy')} and more stand for each other"),
-        ("Repeatability", f"lower end of at least {settings.get('reproducible')}, where measured"),
+        ("Repeatability", measured),
         ("Choice", facts["feature_selection"]),
         ("Penalty", facts["training"]),
         ("Single value", str(choices.get("value") or "")),
@@ -315,7 +318,7 @@ def choices_shown(choices: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bound(value: Any) -> str:
-    return f"at most {value:g} are expected" if isinstance(value, int | float) else ""
+    return f"at most {value:.2g} are expected" if isinstance(value, int | float) else ""
 
 
 def _figure(row: Mapping[str, Any]) -> str:

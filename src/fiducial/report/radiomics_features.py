@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 GRADES = ("excellent", "good", "moderate", "poor")
 FORMS = {"icc_1_1": "ICC(1,1)", "icc_2_1": "ICC(2,1)", "icc_3_1": "ICC(3,1)"}
-REPEATS = {"perturbation": "disturbed images and contours", "rater": "several readers", "visit": "several visits"}
+REPEATS = {"perturbation": "disturbed images or contours", "rater": "several readers", "visit": "several visits"}
 MOST_BLOCKS = 12
 MOST_NAMES = 3
 
@@ -39,7 +39,7 @@ def families(given: RadiomicsInput) -> Section:
     ]
     lead = (
         "Each feature over all regions: bars from the smallest to the largest value, and below them the middle half "
-        "with the median. A long bar at one end is a feature of few large values."
+        "with the median. Constant: one value everywhere. No consensus: the standard has no reference value."
     )
     return Section("families", "Features by family", blocks, lead)
 
@@ -50,8 +50,8 @@ def _family_counts(by_family: Mapping[str, Sequence[Row]]) -> Table:
         Column("Features", numeric=True),
         Column("Values", numeric=True),
         Column("Missing", numeric=True),
-        Column("One value everywhere", numeric=True),
-        Column("Without consensus in the standard", numeric=True),
+        Column("Constant", numeric=True),
+        Column("No consensus", numeric=True),
     )
     lines = [
         [
@@ -64,7 +64,7 @@ def _family_counts(by_family: Mapping[str, Sequence[Row]]) -> Table:
         ]
         for name, own in by_family.items()
     ]
-    return Table(columns, lines, kind="named")
+    return Table(columns, lines)
 
 
 def _features(rows: Sequence[Row]) -> Table:
@@ -142,7 +142,7 @@ def _blocks(alike: Row) -> Table:
     for place, (_, start, end) in enumerate(found[:MOST_BLOCKS], start=1):
         own = alike["features"][start:end]
         counts = Counter(str(row["family"]) for row in own).most_common()
-        words = [f"{radiomics_words.family(name)} {n}" for name, n in counts[:MOST_NAMES]]
+        words = [f"{radiomics_words.short_family(name)} {n}" for name, n in counts[:MOST_NAMES]]
         more = len(counts) - MOST_NAMES
         words += [wording.plural(more, "other family", "other families")] if more > 0 else []
         lines.append([Cell(str(place), strong=True), Cell(wording.count(end - start)), Cell(", ".join(words))])
@@ -205,13 +205,13 @@ def _grade_counts(rows: Sequence[Row]) -> Table:
     for name, own in _by_family(rows).items():
         grades = [str(row["grade"]) for row in own]
         cells = [Cell(wording.count(grades.count(grade))) for grade in (*GRADES, "")]
-        lines.append([Cell(radiomics_words.family(name), strong=True), *cells])
+        lines.append([Cell(radiomics_words.short_family(name), strong=True), *cells])
     totals = [str(row["grade"]) for row in rows]
     lines.append(
         [Cell("All", strong=True), *(Cell(wording.count(totals.count(g)), strong=True) for g in (*GRADES, ""))]
     )
     columns = (Column("Family"), *(Column(wording.plain(grade), numeric=True) for grade in GRADES))
-    return Table((*columns, Column("Not graded", numeric=True)), lines, kind="named")
+    return Table((*columns, Column("None", numeric=True)), lines)
 
 
 def _repeats(rows: Sequence[Row], form: str) -> Table:

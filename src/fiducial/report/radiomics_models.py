@@ -50,6 +50,8 @@ def to_know(given: RadiomicsInput) -> list[str]:
         said.append(
             f"{LABELS[str(signature['metric'])]} of the signature {_value(signature)} {_ends(signature)}{beside}."
         )
+    if given.signature and not any(int(row["chosen"]) for row in given.signature):
+        said.append("No feature is stable enough: the signature of all patients is empty.")
     differences = [row for row in given.models if row["model"] == "radiomics" and row["metric"] in DIFFERENCES]
     return said + [_said_of_difference(row) for row in differences]
 
@@ -226,12 +228,13 @@ def calibration(given: RadiomicsInput) -> Section | None:
             histogram = curve_rows(audit.curves, "histogram", target)
             words = radiomics_words.model(name)
             drawing = scores.reliability(points, histogram, prefix=f"rel{place}", target=words)
-            drawings.append(
-                replace(drawing, caption=f"{words}. Points on the diagonal: a risk of 0.3 comes true in 30 %.")
-            )
+            drawings.append(replace(drawing, caption=f"{words}."))
     if not drawings:
         return None
-    lead = "Whether the predicted risks can be read as risks. Below each: how many patients have which risk."
+    lead = (
+        "Whether the predicted risks can be read as risks: on the diagonal a risk of 0.3 comes true in 30\u00a0%. Below "
+        "each: how many patients have which risk."
+    )
     return Section("calibration", "Calibration", [Figures(drawings)], lead)
 
 
@@ -281,8 +284,9 @@ def signature(given: RadiomicsInput) -> Section | None:
     if given.choices:
         blocks.append(Facts(list(given.choices), "How it was learned"))
     blocks += _often(given.signature, chosen) + _fell_away(given.signature)
+    n = wording.plural(len(chosen), "feature", "features") if chosen else "No feature"
     lead = (
-        f"{wording.plural(len(chosen), 'feature', 'features')} of {wording.count(len(given.signature))}. How often a "
+        f"{n} of {wording.count(len(given.signature))}. How often a "
         "feature is chosen when the data are drawn anew says how far to trust it: one that comes and goes says little."
     )
     return Section("signature", "The signature", blocks, lead)
