@@ -282,7 +282,7 @@ def test_what_signature_writes_is_read(tmp_path: Path) -> None:
     for section in ("models", "signature", "calibration", "decisions", "evidence"):
         assert f'<section id="{section}">' in text
     assert "event: 15 of 30 patients" in text
-    assert "1 times 3 folds by patient, seed 0, 2 inner folds" in text
+    assert "3 folds by patient, dealt once, seed 0, 2 inner folds" in text
 
 
 def test_evidence_rows_that_the_sheets_name_are_on_the_page(features: Path, signature: Path) -> None:

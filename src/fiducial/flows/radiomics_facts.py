@@ -275,11 +275,11 @@ def _learned(settings: Mapping[str, Any], choices: Mapping[str, Any], signature:
     having = f"{outcome}: {choices.get('n_events')} of {choices.get('n_subjects')} patients" if outcome else ""
     repeats, folds, seed = (settings.get(name) for name in ("repeats", "folds", "seed"))
     versions = _mapping(choices.get("versions"))
-    inner = settings.get("inner_folds")
+    inner, times = settings.get("inner_folds"), "once" if repeats == 1 else f"{repeats} times"
     learned = "every step is learned from training patients alone"
     facts = {
         "outcome": having,
-        "cross_validation": f"{repeats} times {folds} folds by patient, seed {seed}, {inner} inner folds; {learned}",
+        "cross_validation": f"{folds} folds by patient, dealt {times}, seed {seed}, {inner} inner folds; {learned}",
         "risk": "a predicted risk for each patient, from models that did not see the patient",
         "scaling": f"standardised and cut off at {settings.get('clip')} standard deviations, by training patients",
         "training": f"penalties among {settings.get('strengths')}, l1 ratio {settings.get('l1_ratio')}, seed {seed}",

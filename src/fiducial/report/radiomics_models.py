@@ -232,8 +232,8 @@ def calibration(given: RadiomicsInput) -> Section | None:
     if not drawings:
         return None
     lead = (
-        "Whether the predicted risks can be read as risks: on the diagonal a risk of 0.3 comes true in 30\u00a0%. Below "
-        "each: how many patients have which risk."
+        "Whether the predicted risks can be read as risks: on the diagonal a risk of 0.3 comes true in 30\u00a0%. "
+        "Below each: how many patients have which risk."
     )
     return Section("calibration", "Calibration", [Figures(drawings)], lead)
 

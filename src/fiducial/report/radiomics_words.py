@@ -77,11 +77,13 @@ def feature(row: Mapping[str, Any]) -> str:
 def apart(row: Mapping[str, Any]) -> str:
     """What tells a feature from its namesakes: aggregation and filter; empty where there are neither."""
     filtered = f"filter {row['filter']}" if row["filter"] else ""
-    return ", ".join(part for part in (str(row["aggregation"]).replace("_", " "), filtered) if part)
+    together = str(row["aggregation"]).replace("_", " ").replace("d ", "D ", 1) if row["aggregation"] else ""
+    together = together.upper() if together in ("2d", "2.5d", "3d") else together
+    return ", ".join(part for part in (together, filtered) if part)
 
 
 def named(row: Mapping[str, Any]) -> str:
-    """``Co-occurrence (GLCM): joint maximum (3d merged)``."""
+    """``Co-occurrence (GLCM): joint maximum (3D merged)``."""
     name, more = feature(row), apart(row)
     name = name if name[1:2].isupper() else name[:1].lower() + name[1:]
     return f"{family(str(row['family']))}: {name}" + (f" ({more})" if more else "")

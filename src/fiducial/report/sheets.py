@@ -96,11 +96,12 @@ def _points(item: Row) -> tuple[str, str]:
         return "not counted", ""
     if item["applies"] == "open" and item["decided"]:
         return "not counted", f"{_number(item['points'])} of {_number(item['most'])} if it applies"
+    waiting = round(item["most"] - item["decided"], 6)
+    left = f"{_number(waiting)} open" if waiting else ""
     if not item["decided"]:
-        return f"0 of 0 decided, of {_number(item['most'])}", ""
-    of = "" if item["decided"] == item["most"] else f", of {_number(item['most'])}"
+        return left, ""
     told = "; ".join(f"{asks}: {_number(points)}" for asks, points in item["decisions"] if asks)
-    return f"{_number(item['points'])} of {_number(item['decided'])} decided{of}", told
+    return ", ".join(part for part in (f"{_number(item['points'])} of {_number(item['decided'])}", left) if part), told
 
 
 def _condition(item: Row) -> str:
