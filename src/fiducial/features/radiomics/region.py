@@ -17,13 +17,16 @@ PEAK_MM = 12.0
 """What is kept around the region's box: the sphere of the local intensity peak reaches 6.2 mm."""
 
 
+Place = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
 @dataclass(frozen=True)
 class Region:
     """Arrays [x, y, z] cut to the region's box and a margin, in C order.
 
     ``morphological`` is the mask after interpolation, ``mask`` the intensity mask after re-segmentation as well;
     ``before`` is the intensity mask before re-segmentation. ``low`` and ``high`` are the bounds of the intensity range
-    (None: open).
+    (None: open). ``first`` is the place of the arrays' first voxel in the image that was given, as an index.
     """
 
     image: NDArray[np.float64]
@@ -33,6 +36,7 @@ class Region:
     spacing_mm: tuple[float, float, float]
     low: float | None
     high: float | None
+    first: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -73,7 +77,7 @@ def prepare(
     tight = occupied(mask)
     if tight is None:
         raise InputRefused("empty-mask: no voxel belongs to the region")
-    image, response, inside, spacing = _resampled(image, mask, tight, spacing_mm, settings)
+    image, response, inside, (spacing, first) = _resampled(image, mask, tight, spacing_mm, settings)
     if not inside.any():
         raise InputRefused("empty-after-interpolation: the region is smaller than the new voxels")
     low, high = settings.resegment
@@ -90,7 +94,7 @@ def prepare(
         raise InputRefused("empty-after-resegmentation: no intensity of the region lies in the range")
     if settings.filter is not None:
         low = high = None  # bounds of intensities say nothing about responses
-    return Region(response, inside, inside, kept, spacing, low, high)
+    return Region(response, inside, inside, kept, spacing, low, high, first)
 
 
 def _resampled(
@@ -99,8 +103,11 @@ def _resampled(
     tight: tuple[slice, ...],
     spacing_mm: tuple[float, float, float],
     settings: Settings,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
-    """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], Place]:
+    """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box.
+
+    With the spacing of that grid, and the place of the box in the image as it was.
+    """
     new_mm, shape = spacing_mm, mask.shape
     box = widened(tight, [int(np.ceil(PEAK_MM / mm)) for mm in spacing_mm], shape)
     if settings.spacing_mm is not None:
@@ -120,11 +127,26 @@ def _resampled(
         covered = interpolated(mask, spacing_mm, new_mm, method=settings.mask_interpolation, box=box, binary=True)
         # Halves that arithmetic leaves a hair below one half count as halves.
         kept = covered >= settings.mask_threshold - 1e-9
+    place = (new_mm, _first(box, (mask.shape, shape), spacing_mm, new_mm))
     if settings.filter is None:
-        return shown, shown, kept, new_mm
+        return shown, shown, kept, place
     inner = tuple(slice(b.start - s.start, b.stop - s.start) for b, s in zip(box, seen, strict=True))
     response = filtered(shown, new_mm, settings.filter)
-    return shown[inner], np.ascontiguousarray(response[inner]), kept, new_mm
+    return shown[inner], np.ascontiguousarray(response[inner]), kept, place
+
+
+def _first(
+    box: tuple[slice, ...],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    old_mm: tuple[float, ...],
+    new_mm: tuple[float, ...],
+) -> tuple[float, float, float]:
+    """The index in the old grid of a box's first voxel on the new grid, which has the same centre."""
+    x, y, z = (
+        (n_old - 1 - (n_new - 1) * new / old) / 2 + part.start * new / old
+        for part, n_old, n_new, old, new in zip(box, *shapes, old_mm, new_mm, strict=True)
+    )
+    return x, y, z
 
 
 def _require_finite(image: NDArray[Any], mask: NDArray[Any], part: tuple[Any, ...], settings: Settings) -> None:

@@ -1,0 +1,358 @@
+"""Compiled formulas of the features of small neighbourhoods, for maps.
+
+A neighbourhood is a cube of some tens of voxels, so its matrices are nearly empty: they are kept as lists of the cells
+that occur, over the few levels that occur (ranks 0 ... k - 1, with their levels in ``values``). Counts are whole
+numbers, and their logarithms come from a table. The formulas are those of `glcm`, `emphasis`, `ngtdm` and
+`intensities`, to which the tests compare every map.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+STATISTICS = (
+    "mean",
+    "variance",
+    "skewness",
+    "kurtosis",
+    "median",
+    "minimum",
+    "percentile_10",
+    "percentile_90",
+    "maximum",
+    "interquartile_range",
+    "range",
+    "mean_absolute_deviation",
+    "robust_mean_absolute_deviation",
+    "median_absolute_deviation",
+    "coefficient_of_variation",
+    "quartile_coefficient_of_dispersion",
+    "energy",
+    "root_mean_square",
+)
+HISTOGRAM = (
+    *STATISTICS[:16],
+    "mode",
+    "entropy",
+    "uniformity",
+    "maximum_gradient",
+    "maximum_gradient_level",
+    "minimum_gradient",
+    "minimum_gradient_level",
+)
+GLCM = (
+    "joint_maximum",
+    "joint_average",
+    "joint_variance",
+    "joint_entropy",
+    "difference_average",
+    "difference_variance",
+    "difference_entropy",
+    "sum_average",
+    "sum_variance",
+    "sum_entropy",
+    "angular_second_moment",
+    "contrast",
+    "dissimilarity",
+    "inverse_difference",
+    "normalised_inverse_difference",
+    "inverse_difference_moment",
+    "normalised_inverse_difference_moment",
+    "inverse_variance",
+    "correlation",
+    "autocorrelation",
+    "cluster_tendency",
+    "cluster_shade",
+    "cluster_prominence",
+    "information_correlation_1",
+    "information_correlation_2",
+)
+EMPHASIS = (
+    "short",
+    "long",
+    "low",
+    "high",
+    "short_low",
+    "short_high",
+    "long_low",
+    "long_high",
+    "level_non_uniformity",
+    "level_non_uniformity_normalised",
+    "length_non_uniformity",
+    "length_non_uniformity_normalised",
+    "percentage",
+    "level_variance",
+    "length_variance",
+    "entropy",
+    "energy",
+)
+NGTDM = ("coarseness", "contrast", "busyness", "complexity", "strength")
+COARSEST = 1e6
+"""As in `ngtdm`; written here since compiled code keeps its own constants."""
+
+
+@njit(cache=True, nogil=True)
+def statistics_of(sorted_values: Floats, n: int, out: Floats) -> None:
+    """The features `STATISTICS` of the first n values, which are sorted."""
+    mean = 0.0
+    energy = 0.0
+    for i in range(n):
+        mean += sorted_values[i]
+        energy += sorted_values[i] ** 2
+    mean /= n
+    p10, q1 = sorted_values[(10 * n + 99) // 100 - 1], sorted_values[(25 * n + 99) // 100 - 1]
+    median = sorted_values[(50 * n + 99) // 100 - 1]
+    q3, p90 = sorted_values[(75 * n + 99) // 100 - 1], sorted_values[(90 * n + 99) // 100 - 1]
+    m2, m3, m4, absolute, from_median, kept, n_kept = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for i in range(n):
+        apart = sorted_values[i] - mean
+        square = apart * apart
+        m2 += square
+        m3 += square * apart
+        m4 += square * square
+        absolute += abs(apart)
+        from_median += abs(sorted_values[i] - median)
+        if p10 <= sorted_values[i] <= p90:
+            kept += sorted_values[i]
+            n_kept += 1
+    kept /= n_kept
+    robust = 0.0
+    for i in range(n):
+        if p10 <= sorted_values[i] <= p90:
+            robust += abs(sorted_values[i] - kept)
+    variance = m2 / n
+    out[0], out[1] = mean, variance
+    out[2] = m3 / n / variance**1.5 if variance > 0 else 0.0
+    out[3] = m4 / n / variance**2 - 3 if variance > 0 else 0.0
+    out[4], out[5], out[6], out[7], out[8] = median, sorted_values[0], p10, p90, sorted_values[n - 1]
+    out[9], out[10] = q3 - q1, sorted_values[n - 1] - sorted_values[0]
+    out[11], out[12], out[13] = absolute / n, robust / n_kept, from_median / n
+    out[14] = variance**0.5 / mean if mean != 0 else np.nan
+    out[15] = (q3 - q1) / (q3 + q1) if q3 + q1 != 0 else np.nan
+    if len(out) > 16:
+        out[16], out[17] = energy, (energy / n) ** 0.5
+
+
+@njit(cache=True, nogil=True)
+def histogram_of(counts: Whole, n: int, mean: float, logs: Floats, out: Floats) -> None:
+    """The last seven features of `HISTOGRAM`, of counts [n_levels] of n voxels."""
+    n_levels = len(counts)
+    most, nearest, mode = 0, np.inf, 0
+    entropy, uniformity = 0.0, 0.0
+    steepest, least = -np.inf, np.inf
+    for i in range(n_levels):
+        c = counts[i]
+        if c > most or (c == most and abs(i + 1 - mean) < nearest):
+            most, nearest, mode = c, abs(i + 1 - mean), i + 1
+        if c > 0:
+            entropy -= c / n * (logs[c] - logs[n])
+            uniformity += (c / n) ** 2
+        low, high = max(i - 1, 0), min(i + 1, n_levels - 1)
+        slope = (counts[high] - counts[low]) / (high - low) if n_levels > 1 else 0.0
+        if slope > steepest:
+            steepest, out[4] = slope, i + 1
+        if slope < least:
+            least, out[6] = slope, i + 1
+    out[0], out[1], out[2], out[3], out[5] = mode, entropy, uniformity, steepest, least
+
+
+@njit(cache=True, nogil=True)
+def emphasis_of(cells: Whole, n_cells: int, values: Floats, n_voxels: int, logs: Floats, out: Floats) -> None:
+    """Add the features `EMPHASIS` of a matrix in cells (rank, length, count), one for each pair that occurs."""
+    k, longest, total = len(values), 0, 0
+    for c in range(n_cells):
+        longest = max(longest, cells[c, 1])
+        total += cells[c, 2]
+    by_level, by_length = np.zeros(k), np.zeros(longest + 1)
+    entropy, energy = 0.0, 0.0
+    s_low, s_high, l_low, l_high = 0.0, 0.0, 0.0, 0.0
+    for c in range(n_cells):
+        i, j, count = values[cells[c, 0]], cells[c, 1], cells[c, 2]
+        by_level[cells[c, 0]] += count
+        by_length[j] += count
+        i2, j2 = i * i, float(j * j)
+        s_low += count / (i2 * j2)
+        s_high += count * i2 / j2
+        l_low += count * j2 / i2
+        l_high += count * i2 * j2
+        entropy -= count * (logs[count] - logs[total])
+        energy += float(count * count)
+    low, high, level_mean, level_squares = 0.0, 0.0, 0.0, 0.0
+    for r in range(k):
+        n, i = by_level[r], values[r]
+        low += n / (i * i)
+        high += n * i * i
+        level_mean += n * i
+        level_squares += n * n
+    short, long, length_mean, length_squares = 0.0, 0.0, 0.0, 0.0
+    for j in range(1, longest + 1):
+        n = by_length[j]
+        short += n / (j * j)
+        long += n * j * j
+        length_mean += n * j
+        length_squares += n * n
+    level_mean, length_mean = level_mean / total, length_mean / total
+    found = (short, long, low, high, s_low, s_high, l_low, l_high)
+    for f in range(8):
+        out[f] += found[f] / total
+    out[8] += level_squares / total
+    out[9] += level_squares / total**2
+    out[10] += length_squares / total
+    out[11] += length_squares / total**2
+    out[12] += total / n_voxels
+    out[13] += high / total - level_mean**2
+    out[14] += long / total - length_mean**2
+    out[15] += entropy / total
+    out[16] += energy / total**2
+
+
+@njit(cache=True, nogil=True)
+def glcm_of(
+    cells: Whole, n_cells: int, values: Floats, apart: Whole, together: Whole, logs: Floats, out: Floats
+) -> None:
+    """Add the features `GLCM` of a matrix in cells (rank i, rank j >= i, pairs), each pair in one order.
+
+    ``apart`` [n_levels] and ``together`` [2 n_levels + 1] are zeros, and are so again.
+    """
+    k = len(values)
+    total = 0
+    for c in range(n_cells):
+        total += 2 * cells[c, 2]
+    single = np.zeros(k, dtype=np.int64)
+    most, joint, energy, auto = 0, 0.0, 0.0, 0.0
+    for c in range(n_cells):
+        a, b, count = cells[c, 0], cells[c, 1], cells[c, 2]
+        i, j = values[a], values[b]
+        single[a] += count
+        single[b] += count
+        apart[int(j - i)] += 2 * count
+        together[int(i + j)] += 2 * count
+        both = 2 * count if a == b else count
+        most = max(most, both)
+        joint -= 2 * count * (logs[both] - logs[total])
+        energy += 2.0 * count * both
+        auto += 2 * count * i * j
+    mean, squares, alone = 0.0, 0.0, 0.0
+    for r in range(k):
+        n = single[r]
+        if n > 0:
+            mean += n * values[r]
+            squares += n * values[r] * values[r]
+            alone -= n * (logs[n] - logs[total])
+    mean, squares, alone, joint, auto = mean / total, squares / total, alone / total, joint / total, auto / total
+    spread = 0.0
+    for r in range(k):
+        spread += single[r] * (values[r] - mean) ** 2
+    out[0] += most / total
+    out[1] += mean
+    out[2] += spread / total
+    out[3] += joint
+    out[10] += energy / total**2
+    variance = squares - mean**2
+    out[18] += (auto - mean**2) / variance if variance > 1e-12 else 1.0
+    out[19] += auto
+    out[23] += (joint - 2 * alone) / alone if alone > 1e-12 else 0.0
+    out[24] += np.sqrt(max(1 - np.exp(-2 * (2 * alone - joint)), 0.0))
+    _of_differences(cells, n_cells, values, apart, total, logs, out)
+    _of_sums(cells, n_cells, values, together, mean, logs, out)
+
+
+@njit(cache=True, nogil=True)
+def _of_differences(
+    cells: Whole, n_cells: int, values: Floats, apart: Whole, total: int, logs: Floats, out: Floats
+) -> None:
+    """Those of `glcm_of` that are of |i - j|, from its counts; each is taken once."""
+    n_levels = len(apart)
+    first, second, entropy, inverse_variance = 0.0, 0.0, 0.0, 0.0
+    inverse, normal, moment, normal_moment = 0.0, 0.0, 0.0, 0.0
+    for c in range(n_cells):
+        d = int(values[cells[c, 1]] - values[cells[c, 0]])
+        n = apart[d]
+        if n > 0:
+            apart[d] = 0
+            first += n * d
+            second += n * d * d
+            entropy -= n * (logs[n] - logs[total])
+            inverse += n / (1 + d)
+            normal += n / (1 + d / n_levels)
+            moment += n / (1 + d * d)
+            normal_moment += n / (1 + (d / n_levels) ** 2)
+            if d > 0:
+                inverse_variance += n / (d * d)
+    first, second = first / total, second / total
+    out[4] += first
+    out[5] += second - first**2
+    out[6] += entropy / total
+    out[11] += second
+    out[12] += first
+    out[13] += inverse / total
+    out[14] += normal / total
+    out[15] += moment / total
+    out[16] += normal_moment / total
+    out[17] += inverse_variance / total
+
+
+@njit(cache=True, nogil=True)
+def _of_sums(
+    cells: Whole, n_cells: int, values: Floats, together: Whole, mean: float, logs: Floats, out: Floats
+) -> None:
+    """Those of `glcm_of` that are of i + j, from its counts; each is taken once."""
+    sum_mean = 2 * mean  # rows and columns have one mean
+    total = 0
+    for c in range(n_cells):
+        total += 2 * cells[c, 2]
+    second, third, fourth, entropy = 0.0, 0.0, 0.0, 0.0
+    for c in range(n_cells):
+        s = int(values[cells[c, 1]] + values[cells[c, 0]])
+        n = together[s]
+        if n > 0:
+            together[s] = 0
+            entropy -= n * (logs[n] - logs[total])
+            d = s - sum_mean
+            second += n * d * d
+            third += n * d * d * d
+            fourth += n * d * d * d * d
+    out[7] += sum_mean
+    out[8] += second / total
+    out[9] += entropy / total
+    out[20] += second / total
+    out[21] += third / total
+    out[22] += fourth / total
+
+
+@njit(cache=True, nogil=True)
+def ngtdm_of(counts: Whole, sums: Floats, values: Floats, out: Floats) -> None:
+    """The features `NGTDM` of voxels with neighbours [k] and sums of differences [k]; nothing where there are none."""
+    k, total, n_there = len(values), 0, 0
+    weighted, all_sums = 0.0, 0.0
+    for a in range(k):
+        total += counts[a]
+        n_there += counts[a] > 0
+    if total == 0:
+        return
+    for a in range(k):
+        weighted += counts[a] / total * sums[a]
+        all_sums += sums[a]
+    contrast, busy, complexity, strength = 0.0, 0.0, 0.0, 0.0
+    for a in range(k):
+        if counts[a] == 0:
+            continue
+        p, i = counts[a] / total, values[a]
+        for b in range(a + 1, k):
+            if counts[b] == 0:
+                continue
+            q, j = counts[b] / total, values[b]
+            contrast += 2 * p * q * (i - j) ** 2
+            busy += 2 * abs(i * p - j * q)
+            complexity += 2 * abs(i - j) * (p * sums[a] + q * sums[b]) / (p + q)
+            strength += 2 * (p + q) * (i - j) ** 2
+    out[0] = 1 / weighted if weighted > 0 else COARSEST
+    out[1] = contrast / (n_there * (n_there - 1)) * all_sums / total if n_there > 1 else 0.0
+    out[2] = weighted / busy if n_there > 1 and busy > 0 else 0.0
+    out[3] = complexity / total
+    out[4] = strength / all_sums if all_sums > 0 else 0.0
