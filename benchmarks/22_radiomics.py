@@ -1,6 +1,6 @@
 """Radiomics beside PyRadiomics and MIRP, in one run; then feature maps.
 
-    python benchmarks/22_radiomics.py --pyradiomics PYTHON --mirp PYTHON [--only WHAT ...] [--data DIR] [--out FILE.json]
+    python benchmarks/22_radiomics.py --pyradiomics PYTHON --mirp PYTHON [--only WHAT ...] [--out FILE.json]
 
 PYTHON is an interpreter that has PyRadiomics 3.0.1 (it needs a C compiler, NumPy < 2, setuptools < 70 and Cython, and
 is installed with --no-build-isolation), or MIRP 2.7. Cases: brain1 and breast1 of PyRadiomics, the IBSI CT phantom, and
@@ -8,8 +8,9 @@ a synthetic volume of 512 x 512 x 300 voxels of 0.8 mm with a lobed region of 30
 
 ``basic``: PyRadiomics' 107 features, beside all of the same families here (more numbers). ``filtered``: its 1,316
 features, with LoG of 1 to 5 mm and eight wavelet bands; PyRadiomics cuts the image first (``preCrop``, 40 voxels
-around), as its manual advises. ``ibsi``: everything that MIRP computes by default, beside all of the standard here. ``maps``:
-PyRadiomics' voxel-based features of the first-order, GLCM, GLRLM, GLSZM, NGTDM and GLDM classes, kernel radius 1.
+around), as its manual advises. ``ibsi``: everything that MIRP computes by default, beside all of the standard here.
+``maps``: PyRadiomics' voxel-based features of the first-order, GLCM, GLRLM, GLSZM, NGTDM and GLDM classes, kernel
+radius 1.
 
 Maps are compared where each of the 13 directions has a pair of neighbours in the cube: where one has none, PyRadiomics
 leaves it out of run lengths too, though it has runs of one voxel, and its joint average is NaN.

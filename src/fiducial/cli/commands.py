@@ -11,6 +11,7 @@ from fiducial import RESEARCH_USE, __version__
 from fiducial.cli import archives, evidence, objects
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.deidentify import Shift, deidentify
+from fiducial.cli.feature_maps import feature_maps
 from fiducial.cli.features import features
 from fiducial.cli.features_report import features_report
 from fiducial.cli.options import (
@@ -341,6 +342,7 @@ for command in (
     deidentify,
     objects.export,
     features,
+    feature_maps,
     stability,
     signature,
     resample,

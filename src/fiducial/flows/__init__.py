@@ -20,6 +20,7 @@ from fiducial.flows.deidentify import Deidentification, deidentify
 from fiducial.flows.demo import Demo, demo
 from fiducial.flows.describe import Described, describe
 from fiducial.flows.export import Export, ExportSettings, export
+from fiducial.flows.feature_maps import MadeMaps, feature_maps
 from fiducial.flows.features import Features, features
 from fiducial.flows.features_report import FeaturesReport, features_report
 from fiducial.flows.ingest import Ingest, count_archive, ingest
@@ -51,6 +52,7 @@ __all__ = [
     "Figure",
     "Ingest",
     "Keys",
+    "MadeMaps",
     "PacsAccess",
     "Prediction",
     "Report",
@@ -71,6 +73,7 @@ __all__ = [
     "demo",
     "describe",
     "export",
+    "feature_maps",
     "features",
     "features_report",
     "ingest",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics.catalogue import catalogue
-from fiducial.features.radiomics.region import discretise, prepare, tight_box, widened
+from fiducial.features.radiomics.region import Discretised, discretise, prepare, tight_box, widened
 from fiducial.features.radiomics.settings import Settings
 from fiducial.features.radiomics.threads import in_parts, n_threads
 
@@ -19,6 +19,8 @@ MAPPED = ("statistics", "intensity_histogram", "glcm", "glrlm", "glszm", "ngtdm"
 """Families that a neighbourhood has, in the order in which their features are computed."""
 AGGREGATED = ("3d_averaged", "3d_merged")
 LARGEST = 7
+USUAL = Settings(families=MAPPED, aggregations=("3d_averaged",), bin_number=32)
+"""Settings where none are given."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,19 @@ def radiomics_map(
     """
     from fiducial.features.radiomics import map_kernels as kernels
 
-    settings = settings or Settings(families=MAPPED, aggregations=("3d_averaged",), bin_number=32)
-    _require(settings, radius)
+    settings = settings or USUAL
+    require_mappable(settings, radius)
     region = prepare(image, mask, spacing_mm, settings)
     counted = region
     if not masked:
         everything = np.zeros_like(region.mask)
         everything[widened(tight_box(region.mask), [radius] * 3, region.mask.shape)] = True
         counted = replace(region, mask=everything)
-    grey = discretise(counted, settings)
     around = tight_box(counted.mask)
+    if set(settings.families) == {"statistics"}:
+        grey = Discretised(np.pad(counted.mask[around].astype(np.int32), 1), 1)  # no family asks for levels
+    else:
+        grey = discretise(counted, settings)
     # Levels have one layer of zeros around.
     levels = np.pad(grey.levels, radius - 1)
     bright = np.pad(counted.image[around], radius)
@@ -120,7 +125,12 @@ def radiomics_map(
     return FeatureMaps(features, np.ascontiguousarray(values.T), region.mask[box], region.spacing_mm, (x, y, z))
 
 
-def _require(settings: Settings, radius: int) -> None:
+def require_mappable(settings: Settings, radius: int) -> None:
+    """Refuse settings that maps do not have.
+
+    Raises:
+        InputRefused: families, aggregations, distance or radius.
+    """
     unknown = [family for family in settings.families if family not in MAPPED]
     if unknown:
         raise InputRefused(f"maps of {', '.join(unknown)}", legal=f"families {', '.join(MAPPED)}")

@@ -1,0 +1,43 @@
+"""The command about feature maps. Registered in `commands`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fiducial.cli.bars import progress_shown
+from fiducial.cli.options import AsJson, Debug, Quiet, Workers
+
+SHOWN = 5
+
+
+def feature_maps(
+    cohort: Annotated[Path, typer.Argument(help="A cohort with masks.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Image processing and families; see the how-to.")
+    ] = None,
+    radius: Annotated[int, typer.Option(metavar="N", help="Voxels on each side of a neighbourhood's middle.")] = 1,
+    unmasked: Annotated[
+        bool, typer.Option("--unmasked", help="Neighbourhoods hold voxels outside the region too.")
+    ] = False,
+    workers: Workers = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write radiomics features of the neighbourhood of every voxel of every mask, a NIfTI file for each feature."""
+    from fiducial.cli.show import counted, safe, show
+    from fiducial.flows import feature_maps as flow
+
+    with progress_shown(quiet=quiet) as progress:
+        result = flow(
+            cohort, out, config=config, radius=radius, masked=not unmasked, workers=workers, progress=progress
+        )
+    lines = [f"[bold]{counted(result.n_maps, 'map')} of {counted(result.n_regions, 'region')}[/]"]
+    lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
+    more = len(result.set_aside) - SHOWN
+    lines += [f"  and {more} more; --json names all"] if more > 0 else []
+    show(result, [*lines, f"What lies where: [bold]{safe(result.table)}[/]"], as_json=as_json)
