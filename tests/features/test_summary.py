@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fiducial.features.radiomics.summary import compared_columns, feature_summaries, plain_regions
+from fiducial.features.radiomics.summary import (
+    compared_columns,
+    feature_summaries,
+    plain_regions,
+    with_values,
+)
 from fiducial.records.radiomics import FEATURES
 from fiducial.records.tables import table
 
@@ -78,6 +83,14 @@ def test_perturbed_regions_diagnostics_and_other_raters_do_not_count() -> None:
     )
     kept = plain_regions(rows)
     assert kept["value"].tolist() == [1.0, 2.0, 7.0]
+
+
+def test_a_region_without_any_value_is_set_apart_with_its_reason() -> None:
+    rows = regions({"mean": [1.0, NAN, NAN], "median": [2.0, 3.0, NAN]})
+    kept, empty = with_values(rows)
+    assert kept["mask"].unique().tolist() == ["i0~tumour", "i1~tumour"]
+    assert empty == [("i2~tumour", "undefined: too flat")]
+    assert with_values(rows.head(0))[1] == []
 
 
 def test_what_is_compared_varies_and_is_nearly_whole() -> None:

@@ -86,6 +86,11 @@ def test_without_a_record_nothing_is_said_of_software_and_settings() -> None:
     assert not made_by & set(facts.of_features(rows({}), changed))
 
 
+@pytest.mark.parametrize(("raters", "said"), [(("A", "B", ""), True), (("A", "", "automatic net"), False), ((), False)])
+def test_several_readers_are_people_with_names(raters: tuple[str, ...], said: bool) -> None:
+    assert ("several_raters" in facts.of_features(rows({}), None, raters=raters)) is said
+
+
 def test_missing_values_are_counted_by_reason() -> None:
     said = facts.of_features(rows({}, {"value": float("nan"), "reason": "undefined: flat"}), None)
     assert said["missing_values"] == "1 of 2 values are missing (undefined 1)"

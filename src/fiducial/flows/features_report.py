@@ -103,21 +103,25 @@ def _input(
     whole: pd.DataFrame, table: Path, repeats: list[dict[str, Any]], learned: _Signature
 ) -> tuple[RadiomicsInput, dict[str, str]]:
     """What the page shows, but for its sheets, and the facts that fill these."""
-    from fiducial.features.radiomics.summary import feature_summaries, plain_regions
+    from fiducial.features.radiomics.summary import feature_summaries, plain_regions, with_values
     from fiducial.flows import radiomics_facts as said
     from fiducial.flows.features_record import read_record
     from fiducial.report import RadiomicsInput
 
-    rows = plain_regions(whole)
+    plain = plain_regions(whole)
+    rows, empty = with_values(plain)
     if rows.empty:
         raise TableError(
-            "no region has a feature", where=str(table), legal="rows of regions as they are (perturbation is empty)"
+            "no region has a feature", where=str(table), legal="values of regions as they are (perturbation is empty)"
         )
     record = read_record(table)
-    notes = [f"{len(whole) - len(rows):,} rows are of disturbed regions, other readers or diagnostics"]
-    notes = notes if len(whole) > len(rows) else []
+    notes = [f"{len(whole) - len(plain):,} rows are of disturbed regions, other readers or diagnostics"]
+    notes = notes if len(whole) > len(plain) else []
     if record is not None and record.changed:
         notes.append("the table was changed after it was made: the record beside it is not shown")
+    known = () if record is None or record.changed else record.set_aside
+    # The record tells more than the table does: which grids differ, and what mends it.
+    aside = [*known, *((name, reason) for name, reason in empty if name not in dict(known))]
     alike, not_alike = _alike(rows)
     regions = rows.drop_duplicates("mask")
     given = RadiomicsInput(
@@ -127,10 +131,10 @@ def _input(
             ("Images", regions["image"].nunique()),
             ("Regions", len(regions)),
             ("Features", len(rows.drop_duplicates(list(KEY)))),
-            ("Set aside", 0 if record is None or record.changed else len(record.set_aside)),
+            ("Set aside", len(aside)),
         ],
         settings=said.settings_shown(record, rows),
-        set_aside=() if record is None or record.changed else record.set_aside,
+        set_aside=aside,
         features=[_shown(one) for one in feature_summaries(rows)],
         alike=alike,
         not_alike=not_alike,
@@ -142,7 +146,9 @@ def _input(
         evidence_of=learned.audited,
         notes=notes + [str(note) for note in learned.choices.get("notes") or ()],
     )
-    facts = said.of_features(rows, record) | said.of_stability(repeats, _perturbations(whole, record, repeats))
+    facts = said.of_features(rows, record, raters=set(whole["rater"])) | said.of_stability(
+        repeats, _perturbations(whole, record, repeats)
+    )
     facts |= said.of_signature(learned.models, learned.features, learned.choices)
     if learned.audits and any((audit.curves["metric"] == "net_benefit").any() for audit in learned.audits.values()):
         facts["decision_curve"] = f"net benefit over thresholds of {', '.join(learned.audits)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 6
 OTHER = "pyradiomics"
+AUTOMATIC = "automatic"
+"""How ingest begins the rater of a mask that an algorithm drew alone."""
 FILTERS: dict[str, str] = {
     "mean": "mean filter",
     "log": "Laplacian of Gaussian",
@@ -142,12 +144,13 @@ def _neighbours(settings: Mapping[str, Any]) -> str:
     return f"distance {settings['distance']}, coarseness {settings.get('coarseness')}"
 
 
-def of_features(rows: pd.DataFrame, record: FeaturesRecord | None) -> dict[str, str]:
+def of_features(rows: pd.DataFrame, record: FeaturesRecord | None, *, raters: Collection[str] = ()) -> dict[str, str]:
     """Facts of the table of features and of the record beside it.
 
     Args:
         rows: of regions as they are.
         record: None where there is none; one of another table says nothing.
+        raters: who drew regions of the whole table; what an algorithm drew alone is no reader's.
     """
     regions = rows.drop_duplicates("mask")
     if regions.empty:
@@ -157,7 +160,7 @@ def of_features(rows: pd.DataFrame, record: FeaturesRecord | None) -> dict[str, 
     missing = rows[rows["value"].isna()]
     reasons = Counter(str(reason).partition(":")[0] for reason in missing["reason"]).most_common(3)
     whys = f" ({', '.join(f'{name or chr(63)} {n}' for name, n in reasons)})" if reasons else ""
-    raters = sorted(set(rows["rater"]) - {""})
+    readers = {name for name in raters if name and not name.lower().startswith(AUTOMATIC)}
     sites = sorted(set(regions["site"]) - {""})
     everywhere = not (regions["site"] == "").any()
     facts = {
@@ -165,7 +168,7 @@ def of_features(rows: pd.DataFrame, record: FeaturesRecord | None) -> dict[str, 
         f"{regions['subject'].nunique()} patients",
         "features": f"{len(keys)} features of each region: {counts}",
         "missing_values": f"{len(missing)} of {len(rows)} values are missing{whys}",
-        "several_raters": f"regions of {len(raters)} readers" if len(raters) > 1 else "",
+        "several_raters": f"regions of {len(readers)} named readers" if len(readers) > 1 else "",
         "several_sites": f"{len(sites)} sites: {', '.join(sites[:MOST_NAMED])}" if len(sites) > 1 else "",
         "one_site": f"all regions come from {sites[0]}" if len(sites) == 1 and everywhere else "",
     }

@@ -132,7 +132,8 @@ def _aside(pairs: Sequence[tuple[str, str]]) -> list[Block]:
     if not pairs:
         return []
     columns = (Column("Region"), Column("Why it has no features"))
-    lines = [[Cell(name, strong=True), Cell(reason)] for name, reason in pairs]
+    said = [(name, *reason.partition("\n")[::2]) for name, reason in pairs]
+    lines = [[Cell(name, strong=True), Cell(first, rest.replace("\n", "; "))] for name, first, rest in said]
     title = f"{wording.plural(len(pairs), 'region was', 'regions were')} set aside"
     table = Table(columns, lines, kind="register")
     return [Fold(title, [table]) if len(pairs) > SHOWN else Table(columns, lines, caption=title, kind="register")]

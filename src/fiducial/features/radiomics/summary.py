@@ -66,6 +66,17 @@ def plain_regions(features: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["rater"] == "") | ~rows["image"].isin(reference)]
 
 
+def with_values(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Rows of regions that have a value at all, and the others by name with their first reason.
+
+    Args:
+        rows: of `plain_regions`.
+    """
+    known = rows.groupby("mask")["value"].transform("count") > 0
+    empty = rows[~known].drop_duplicates("mask")
+    return rows[known], list(zip(empty["mask"].map(str), empty["reason"].map(str), strict=True))
+
+
 def feature_summaries(rows: pd.DataFrame) -> list[FeatureSummary]:
     """Every feature in the table's own order.
 
