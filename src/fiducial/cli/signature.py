@@ -18,9 +18,11 @@ NAMES = {
     "volume": "volume alone",
     "value": "largest intensity alone",
     "clinical": "clinical alone",
-    "radiomics": "radiomics",
-    "clinical_radiomics": "clinical and radiomics",
+    "radiomics": "radiomics: the signature",
+    "radiomics_all": "radiomics: all features",
+    "clinical_radiomics": "clinical and signature",
 }
+VERDICTS = {"better": "better", "worse": "worse", "no_difference_shown": "no difference shown"}
 SHOWN = 8
 
 
@@ -97,10 +99,10 @@ def _lines(result: Signature) -> list[str]:
         f"{counted(result.n_features, 'feature')}[/]",
         *[f"  note: {safe(note)}" for note in result.notes],
     ]
-    lines += [f"  {shown} {_interval(f)}  {NAMES[f.model]}" for f in result.figures if f.metric == metric]
+    lines += [f"  {shown} {_interval(f)}  {NAMES[f.model]}{_noted(f)}" for f in result.figures if f.metric == metric]
     for f in result.figures:
         if f.metric == f"{metric}_difference" and "radiomics" in f.model:
-            lines.append(f"  {_interval(f, sign='+')}  {NAMES[f.model]} over {NAMES[f.beside]}: {_judged(f)}")
+            lines.append(f"  {_interval(f, sign='+')}  {NAMES[f.model]} over {NAMES[f.beside]}: {VERDICTS[f.verdict]}")
     chosen = ", ".join(safe(name) for name in result.chosen[:SHOWN]) or "no feature is stable enough"
     more = f" and {len(result.chosen) - SHOWN} more" if len(result.chosen) > SHOWN else ""
     return [*lines, f"Signature of all patients: {chosen}{more}", f"Tables: [bold]{safe(result.out)}[/]"]
@@ -112,7 +114,5 @@ def _interval(figure: Figure, *, sign: str = "") -> str:
     return f"{figure.value:{sign}.2f} [{figure.low:{sign}.2f}, {figure.high:{sign}.2f}]"
 
 
-def _judged(figure: Figure) -> str:
-    if figure.low > 0:
-        return "better"
-    return "worse" if figure.high < 0 else "no difference shown"
+def _noted(figure: Figure) -> str:
+    return f" ({figure.reason})" if figure.reason and figure.low == figure.low else ""

@@ -54,6 +54,7 @@ class Figure:
     low: float
     high: float
     reason: str
+    verdict: str
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from fiducial.records.tables import NAN, Column, Schema
 
-MODELS = ("volume", "value", "clinical", "radiomics", "clinical_radiomics")
+MODELS = ("volume", "value", "clinical", "radiomics", "radiomics_all", "clinical_radiomics")
 """Volume alone; the best-known single value alone (the largest intensity, SUVmax of a PET); clinical variables alone;
-the signature; both together. The first three are always beside the others, ``clinical`` where there are variables."""
+the signature, of features that are stable; an elastic net of every feature that is left, stable or not; clinical
+variables and signature. The first three are always beside the others, ``clinical`` where there are variables."""
 
 SIGNATURE_MODELS = Schema(
     "signature_models",
@@ -33,8 +34,8 @@ SIGNATURE_MODELS = Schema(
                 "c_index_difference",
                 "c_index_of_value",
             ),
-            meaning="auc and c_index: pairs within folds, over repeats; pooled: of each patient's mean prediction; "
-            "of_value: of the number itself, nothing fitted",
+            meaning="auc and c_index: pairs within folds, over repeats (volume and value order patients as they are, "
+            "larger first); pooled: of each patient's mean prediction; of_value: of the number itself, all pairs",
         ),
         Column("beside", legal=("", *MODELS), meaning="for a difference: the model that is taken off"),
         Column("value", "number", NAN),
@@ -46,6 +47,12 @@ SIGNATURE_MODELS = Schema(
         Column("n_events", "integer", 0),
         Column("method", meaning="how value and interval were computed"),
         Column("reason", meaning="why there is no interval, or no ordinary one"),
+        Column(
+            "verdict",
+            legal=("", "skill", "no_skill_shown", "better", "worse", "no_difference_shown"),
+            meaning="skill: low is above 0.5; better (worse): the difference's interval is above (below) 0, and the "
+            "better of the two has skill",
+        ),
     ),
     unique=("model", "metric", "beside"),
 )

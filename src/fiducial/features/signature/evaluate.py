@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = ("volume", "value", "clinical")
+SINGLE = ("volume", "value")
 
 
 def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
@@ -27,22 +28,53 @@ def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.Da
     outcome, pairs = patients.outcome, patients.outcome.pairs()
     metric = "auc" if outcome.time is None else "c_index"
     names = [name for name in MODELS if name in found.linear]
+    order = {name: _ordering(patients, found, name) for name in names}
+    own = {name: concordance_in_folds(pairs, order[name], found.folds, level=level) for name in names}
     n_events = int(outcome.event.sum())
     rows = []
-    for name in names:
-        linear = found.linear[name]
-        made = {metric: concordance_in_folds(pairs, linear, found.folds, level=level)}
+    for place, name in enumerate(names):
+        rows.append(_row(name, metric, own[name], n_events, verdict=_skill(own[name]), reason=_empty(name, found)))
+        made: dict[str, Interval] = {}
         if outcome.time is None:
-            made |= _of_class(patients, probabilities(linear).mean(axis=0), level)
-        place = {"volume": patients.numbers.volume, "value": patients.numbers.value}.get(name, -1)
-        if place >= 0:
-            made |= _of_value(patients, patients.numbers.features[:, place], level)
+            made |= _of_class(patients, probabilities(found.linear[name]).mean(axis=0), level)
+        if name in SINGLE:
+            made |= _of_value(patients, order[name][0], level)
         rows += [_row(name, key, interval, n_events) for key, interval in made.items()]
-        for other in BASELINES:
-            if other in names and other != name and names.index(other) < names.index(name):
-                apart = concordance_difference(pairs, linear, found.linear[other], found.folds, level=level)
-                rows.append(_row(name, f"{metric}_difference", apart, n_events, beside=other))
+        for other in (baseline for baseline in BASELINES if baseline in names[:place]):
+            apart = concordance_difference(pairs, order[name], order[other], found.folds, level=level)
+            verdict = _judged(apart, own[name], own[other])
+            rows.append(_row(name, f"{metric}_difference", apart, n_events, beside=other, verdict=verdict))
     return table(rows, SIGNATURE_MODELS)
+
+
+def _ordering(patients: Patients, found: CrossValidated, name: str) -> Floats:
+    """What orders patients in each repeat [r, n].
+
+    A single value orders them itself, the larger first: were its direction learned, a worthless one would lean
+    against those who are left out, and whatever it is compared with would look better than it is.
+    """
+    if name not in SINGLE:
+        return found.linear[name]
+    numbers = patients.numbers
+    values = numbers.features[:, numbers.volume if name == "volume" else numbers.value]
+    return np.tile(np.where(np.isnan(values), np.nanmedian(values), values), (len(found.folds), 1))
+
+
+def _empty(name: str, found: CrossValidated) -> str:
+    """Said of a signature that most training sets left empty: its interval is then of hardly any model."""
+    share = float((found.selected.sum(axis=1) == 0).mean())
+    return f"no feature was selected in {share:.0%} of training sets" if name == "radiomics" and share > 0 else ""
+
+
+def _skill(own: Interval) -> str:
+    return "skill" if own.low > 0.5 else "no_skill_shown"
+
+
+def _judged(apart: Interval, own: Interval, other: Interval) -> str:
+    """Better than a baseline is only what is better than chance: a worthless learned baseline lies below it."""
+    if apart.low > 0 and own.low > 0.5:
+        return "better"
+    return "worse" if apart.high < 0 and other.low > 0.5 else "no_difference_shown"
 
 
 def probabilities(linear: Floats) -> Floats:
@@ -66,20 +98,28 @@ def _of_class(patients: Patients, mean: Floats, level: float) -> dict[str, Inter
 
 
 def _of_value(patients: Patients, values: Floats, level: float) -> dict[str, Interval]:
-    """The number itself, larger being worse; patients without it count as its median."""
+    """The number itself over all pairs, larger being worse."""
     from fiducial.maths.intervals import auc_interval
 
-    filled = np.where(np.isnan(values), np.nanmedian(values), values)
     if patients.outcome.time is None:
-        return {"auc_of_value": auc_interval(patients.outcome.event, filled, level=level)}
-    together = np.zeros((1, len(filled)), dtype=np.int64)
-    return {"c_index_of_value": concordance_in_folds(patients.outcome.pairs(), filled[None], together, level=level)}
+        return {"auc_of_value": auc_interval(patients.outcome.event, values, level=level)}
+    together = np.zeros((1, len(values)), dtype=np.int64)
+    return {"c_index_of_value": concordance_in_folds(patients.outcome.pairs(), values[None], together, level=level)}
 
 
-def _row(model: str, metric: str, interval: Interval, n_events: int, *, beside: str = "") -> dict[str, Any]:
+def _row(
+    model: str,
+    metric: str,
+    interval: Interval,
+    n_events: int,
+    *,
+    beside: str = "",
+    verdict: str = "",
+    reason: str = "",
+) -> dict[str, Any]:
     from fiducial.maths.intervals import REASONS
 
-    reason = REASONS.get(interval.reason, interval.reason) if interval.reason else ""
+    reason = reason or (REASONS.get(interval.reason, interval.reason) if interval.reason else "")
     if beside and interval.reason == "equal-values":
         reason = "both order every pair of patients alike"
     return {
@@ -95,6 +135,7 @@ def _row(model: str, metric: str, interval: Interval, n_events: int, *, beside: 
         "n_events": n_events,
         "method": interval.method,
         "reason": reason,
+        "verdict": verdict,
     }
 
 

@@ -89,7 +89,7 @@ def learn(numbers: Numbers, outcome: Outcome, settings: SignatureSettings, *, se
     """
     kept, share, selected, bound, n_chosen = _selected(numbers, outcome, settings, seed)
     scales = _scales(numbers, kept, selected, settings)
-    searched = [name for name in ("clinical", "radiomics", "clinical_radiomics") if name in scales]
+    searched = [name for name in scales if name not in ("volume", "value")]
     best = _strengths(numbers, outcome, settings, seed, searched)
     lines, strengths = {}, {}
     for name, own in scales.items():
@@ -166,7 +166,7 @@ def _scales(
     scales: dict[str, tuple[Scale, ...]] = {"volume": (_single(_log(x), numbers.volume),)}
     if numbers.value >= 0:
         scales["value"] = (_single(x, numbers.value),)
-    scales["radiomics"] = (chosen,)
+    scales |= {"radiomics": (chosen,), "radiomics_all": (kept.scale,)}
     if numbers.clinical.shape[1]:
         clinical = _clinical(numbers)
         scales |= {"clinical": (clinical,), "clinical_radiomics": (clinical, chosen)}
@@ -196,6 +196,7 @@ def _columns(numbers: Numbers, name: str, scales: tuple[Scale, ...]) -> Floats:
         "value": (numbers.features,),
         "clinical": (numbers.clinical,),
         "radiomics": (numbers.features,),
+        "radiomics_all": (numbers.features,),
         "clinical_radiomics": (numbers.clinical, numbers.features),
     }[name]
     return np.concatenate([scale.of(table) for scale, table in zip(scales, tables, strict=True)], axis=1)
