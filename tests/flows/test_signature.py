@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 def test_the_tables_are_as_their_schemas_say(made):
     models = read_table(made.out / "models.parquet", SIGNATURE_MODELS)
     assert {"auc", "auc_difference", "auc_pooled", "brier", "calibration_slope"} <= set(models["metric"])
-    assert set(models["model"]) == {"volume", "value", "radiomics"}
+    assert set(models["model"]) == {"volume", "value", "radiomics", "radiomics_all"}
     predictions = read_table(made.out / "predictions.parquet", SIGNATURE_PREDICTIONS)
     assert predictions["subject"].nunique() == 50
     chosen = read_table(made.out / "signature.parquet", SIGNATURE)
@@ -68,7 +68,7 @@ def test_the_model_of_all_patients_can_be_computed_by_hand(made):
 
 
 def test_each_model_is_audited(made):
-    assert [page.parent.name for page in made.reports] == ["volume", "value", "radiomics"]
+    assert [page.parent.name for page in made.reports] == ["volume", "value", "radiomics", "radiomics_all"]
     evidence = json.loads((made.out / "audit" / "radiomics" / "evidence.json").read_text())["rows"]
     found = {
         row["metric"]: row["value"] for row in evidence if row["statistic"] == "value" and row["value"] is not None
@@ -125,7 +125,7 @@ def test_the_command_prints_models_side_by_side(tmp_path, capsys):
     assert code == 0
     assert "50 patients" in said
     assert "volume alone" in said
-    assert "radiomics over volume alone:" in said
+    assert "radiomics: the signature over volume alone:" in said
     code = run(["signature", *words, "--target", "spread", "--time", "time"])
     assert code == 2
     assert "target 'spread', time 'time' named" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def fit(columns: Floats, outcome: Outcome, *, strength: float, l1_ratio: float) 
 
     solver = "lbfgs" if l1_ratio == 0 else "saga"
     model = LogisticRegression(
-        C=strength, l1_ratio=l1_ratio, solver=solver, max_iter=_MAX_ITERATIONS, tol=1e-5, random_state=0
+        C=strength, l1_ratio=l1_ratio, solver=solver, max_iter=_MAX_ITERATIONS, tol=1e-4, random_state=0
     )
     model.fit(columns, outcome.event)
     return Line(float(model.intercept_[0]), np.asarray(model.coef_[0], dtype=np.float64))
