@@ -3,9 +3,9 @@
     python benchmarks/24_sarcoma_pet.py --data ../shared/data/sarcoma_pet [--out FOLDER] [--repeats 20] [--workers 2]
 
 The product's own commands: `ingest`, `features`, `signature` (nested cross-validation by patient, each model audited).
-Settled before any result was seen: SUV on a grid of 3 mm, linear; bins of 0.25 SUV from 0; all families of IBSI 1 that
-are of the image in three dimensions; the defaults of `signature` (20 repeats of 5 folds, seed 0). The set has no clinical
-variables, so there is no clinical model. Two questions, each answered by a paired interval of 95 %: is the signature
+Settled before any result was seen: SUV on a grid of 3 mm, linear; bins of 0.25 SUV from 0; all families of IBSI 1, in
+three dimensions; the defaults of `signature` (20 repeats of 5 folds, seed 0). The set has no clinical variables, so
+there is no clinical model. Two questions, each answered by a paired interval of 95 %: is the signature
 better than SUVmax alone, and than volume alone? Changed after the first result, in which the signature was mostly
 empty: an elastic net of every feature that is left stands beside it (`radiomics_all`), and volume and SUVmax order
 patients without a learned direction; no setting was changed. `plain` is the AUC of the largest SUV in the mask as the
@@ -126,9 +126,8 @@ def main() -> None:
     for row in models.to_dict("records"):
         beside = f" - {row['beside']}" if row["beside"] else ""
         bounds = f"({row['low']:+.3f} to {row['high']:+.3f})"
-        print(
-            f"{row['metric']:<22}{row['model'] + beside:<24} {row['value']:+.3f} {bounds} {row['verdict']} {row['reason']}"
-        )
+        said = f"{row['verdict']} {row['reason']}"
+        print(f"{row['metric']:<22}{row['model'] + beside:<24} {row['value']:+.3f} {bounds} {said}")
     for row in audited:
         bounds = f"({row['low']:+.3f} to {row['high']:+.3f})" if row["low"] is not None else ""
         print(f"{row['metric']:<26}{row['model']:<14}{row['item']} {row['statistic']:<12}{row['value']:+.3f} {bounds}")
