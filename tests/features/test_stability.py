@@ -128,6 +128,14 @@ def test_a_region_that_lacks_a_repeat_is_left_out_by_name():
     )
 
 
+def test_a_region_without_any_value_in_a_repeat_is_left_out_by_name():
+    rows = perturbed()
+    rows[5]["value"], rows[5]["reason"] = math.nan, "empty-mask: no voxel belongs to the region"
+    found = stability_table(table(rows, FEATURES), "perturbation")
+    assert found.left_out == (("p1-mask", "no-value: turned"),)
+    assert (found.n_regions, found.table["n_regions"].item()) == (5, 5)
+
+
 def test_a_value_that_is_missing_costs_that_feature_one_region():
     rows = perturbed() + perturbed(feature="variance")
     rows[5]["value"] = math.nan

@@ -66,8 +66,9 @@ def stability_table(
     - ``rater``: regions of one image and structure by several raters, where the reference is one of them;
     - ``visit``: regions of one person, structure and rater at the first two visits (in the order of their text).
 
-    Rows of ``diagnostics`` are no features. A region that lacks a repeat, or that has several masks in one, is left
-    out by name. Regions count as independent, as the intervals want it: several of one person make them too narrow.
+    Rows of ``diagnostics`` are no features. A region that lacks a repeat, has no value of any feature in one, or
+    several masks in one, is left out by name. Regions count as independent, as the intervals want it: several of one
+    person make them too narrow.
 
     Args:
         features: rows of `FEATURES`.
@@ -123,14 +124,20 @@ def _first_two(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _lacking(rows: pd.DataFrame, names: tuple[str, ...]) -> dict[str, str]:
-    """Regions that lack a repeat, or that have several masks in one, with what is wrong."""
-    masks = rows.groupby(["region", "repeat"], sort=True)["mask"].nunique().unstack(fill_value=0)
+    """Regions that lack a repeat, have no value at all in one, or several masks in one, with what is wrong."""
+    grouped = rows.groupby(["region", "repeat"], sort=True)
+    n_masks = grouped["mask"].nunique().unstack(fill_value=0)[list(names)]
+    n_values = grouped["value"].count().unstack(fill_value=0)[list(names)]
+    said = [name or "(as it is)" for name in names]
     found = {}
-    for region, counts in zip(masks.index, masks[list(names)].to_numpy(), strict=True):
-        absent = [name or "(as it is)" for name, n in zip(names, counts, strict=True) if n == 0]
-        several = [f"{n} masks in {name or '(as it is)'}" for name, n in zip(names, counts, strict=True) if n > 1]
+    for region, masks, values in zip(n_masks.index, n_masks.to_numpy(), n_values.to_numpy(), strict=True):
+        absent = [name for name, n in zip(said, masks, strict=True) if n == 0]
+        silent = [name for name, n in zip(said, values, strict=True) if n == 0]
+        several = [f"{n} masks in {name}" for name, n in zip(said, masks, strict=True) if n > 1]
         if absent:
             found[str(region)] = f"repeat-missing: {', '.join(absent)}"
+        elif silent:
+            found[str(region)] = f"no-value: {', '.join(silent)}"
         elif several:
             found[str(region)] = f"ambiguous: {', '.join(several)}"
     return found
