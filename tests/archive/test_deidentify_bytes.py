@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from fiducial.archive.deidentify import Options, deidentify_dicom
 from fiducial.archive.deidentify.file import Cleaned, FileJob, NeedsReviewError, deidentify_file
-from fiducial.archive.dicom.headers import quiet_pydicom
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.pseudonym import Pseudonyms
 from fiducial.errors import UnreadableFile
 

@@ -18,6 +18,7 @@ from tests.archive.slices import plane, write_slice
 
 from fiducial.archive import ingest_dicom
 from fiducial.archive.dicom import find_series, read_dicom, read_series
+from fiducial.archive.dicom.extended import extended_frames
 from fiducial.archive.dicom.read import read_volume
 from fiducial.errors import UnreadableFile
 
@@ -43,6 +44,29 @@ def test_an_overlay_in_the_high_bits_is_no_voxel_by_hand(tmp_path: Path) -> None
     signed = np.array([[3, 0x0FFF], [0x7FFE, -7]], np.int64).astype(np.int16)
     write(tmp_path / "signed", [signed, signed], BitsStored=12, HighBit=11)
     assert read_dicom(tmp_path / "signed").array[0, :, :, 0].T.tolist() == [[3, -1], [-2, -7]]
+
+
+@pytest.mark.parametrize(("is_signed", "bits"), [(False, 12), (True, 12), (True, 9)])
+def test_slices_of_12_bit_jpeg(tmp_path: Path, is_signed: bool, bits: int) -> None:
+    """One stream under two slices of CT: read as a picture and as a volume, the values are the same."""
+    from pydicom.data import get_testdata_file
+
+    source = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm"))
+    (expected,) = extended_frames(source)
+    for k in range(2):
+        path = write_slice(
+            tmp_path / f"{k}.dcm", plane((0, 0, 3 * k), shape=expected.shape), expected, number=k + 1, modality="CT"
+        )
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData, dataset.file_meta.TransferSyntaxUID = source.PixelData, source.file_meta.TransferSyntaxUID
+        dataset["PixelData"].is_undefined_length = True
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits - 1, int(is_signed)
+        dataset.save_as(path)
+    array = read_dicom(tmp_path).array[0]
+    values = expected.T.astype(int)
+    values[(values >= 1 << bits - 1) & is_signed] -= 1 << bits
+    assert (values.min() < 0) == (bits == 9)
+    np.testing.assert_array_equal(array, np.stack([values, values], axis=-1))
 
 
 def test_values_that_do_not_reach_down_to_bit_0(tmp_path: Path) -> None:

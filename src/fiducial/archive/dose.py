@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom.copies import distinct
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.frames import parsing, stored_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import FileHeader, read_dataset
+from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.refusal import refuse
 from fiducial.records.image import Geometry, Image
 

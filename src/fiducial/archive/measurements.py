@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.frames import parsing
-from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.refusal import refuse
 from fiducial.archive.segmentation import code_text
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom.codestream import require_extent
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.frames import FrameStack, parsing, read_frames, stack_frames, stored_frames
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.dose import file_reference, only_file
 from fiducial.archive.refusal import refuse
 from fiducial.archive.segmentation import code_text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.frames import parsing
 from fiducial.archive.dicom.header import (
     LPS_FROM_RAS,
@@ -18,7 +19,6 @@ from fiducial.archive.dicom.header import (
     SeriesReference,
     derived_uid,
 )
-from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.dicom.modules import patient_and_study
 from fiducial.archive.dicom.write import dataset_bytes, file_head
 from fiducial.archive.drawers import Structure

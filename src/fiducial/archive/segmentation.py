@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.frames import (
     LITTLE,
     Frame,
@@ -21,7 +22,6 @@ from fiducial.archive.dicom.frames import (
     unpacked_frame,
 )
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import read_dataset
 from fiducial.archive.drawers import References, Structure
 from fiducial.archive.lattice import Lattice, lattice_of, resampled
 from fiducial.archive.refusal import refuse

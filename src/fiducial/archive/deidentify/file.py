@@ -14,7 +14,8 @@ from fiducial.archive.deidentify.identity import ENCODINGS
 from fiducial.archive.deidentify.profile import CODES, EDITION, Options, Rules
 from fiducial.archive.deidentify.review import Review, overlay_in_pixels
 from fiducial.archive.deidentify.suv import to_suv
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset
+from fiducial.archive.dicom.dataset import read_dataset
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.dicom.wanted import PIXEL_TAGS
 from fiducial.archive.dicom.write import file_head
 from fiducial.archive.materialise import years_between

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fiducial.archive.dicom.headers import value_of
 from fiducial.archive.dicom.kinds import PICTURES
+from fiducial.archive.dicom.values import value_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.header import LPS_FROM_RAS
-from fiducial.archive.dicom.headers import value_of
 from fiducial.archive.dicom.kinds import PICTURES
 from fiducial.archive.dicom.pixels import Layout
+from fiducial.archive.dicom.values import value_of
 from fiducial.archive.refusal import refuse
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ def require_decoder(syntax: str, *, bits_stored: int = 8) -> None:
     from pydicom.pixels.decoders.base import get_decoder
 
     from fiducial.archive.dicom.discover import uid_name
-    from fiducial.archive.dicom.headers import quiet_pydicom
+    from fiducial.archive.dicom.values import quiet_pydicom
 
     if syntax.startswith(VIDEO):
         raise refuse("video", uid_name(syntax))

@@ -74,7 +74,7 @@ def _beyond_ascii(raw: bytes, vr: str, charset: str) -> str:
     from pydicom.charset import convert_encodings, decode_bytes
     from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
-    from fiducial.archive.dicom.headers import quiet_pydicom
+    from fiducial.archive.dicom.values import quiet_pydicom
 
     names: Any = charset.split("\\") if "\\" in charset else charset
     try:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fiducial.archive.dicom.copies import Distinct, distinct
-from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom
+from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.kinds import ALONE, DICOMDIR, IMAGES, MODALITIES, OBJECTS, picture_modality, refusal_code
 from fiducial.archive.dicom.medium import files_of, is_medium, missing_files
 from fiducial.archive.dicom.multiframe import parts_missing, read_headers
 from fiducial.archive.dicom.planes import is_cut
 from fiducial.archive.dicom.split import Part, is_localizer, split
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.refusal import code_of, refuse
 from fiducial.compute import map_cases
 from fiducial.errors import UnreadableFile

@@ -24,7 +24,6 @@ NEEDED = (
     "BitsAllocated",
     "BitsStored",
     "HighBit",
-    "PixelRepresentation",
     "SamplesPerPixel",
     "PixelData",
 )
@@ -50,7 +49,7 @@ def extended_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
 
     bare = Plain()
     bare.SOPClassUID, bare.SOPInstanceUID, bare.PhotometricInterpretation = SECONDARY_CAPTURE, "2.25.1", "MONOCHROME2"
-    bare.NumberOfFrames = 1
+    bare.NumberOfFrames, bare.PixelRepresentation = 1, 0
     for keyword in NEEDED:
         if keyword in dataset:
             bare[keyword] = dataset[keyword]
@@ -61,7 +60,14 @@ def extended_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
         bare.save_as(path, enforce_file_format=True)
         with _quiet():
             array: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
-    yield from array.reshape(-1, *array.shape[-2:]).astype(np.dtype(f"u{int(dataset.BitsAllocated) // 8}"))
+    values = array.reshape(-1, *array.shape[-2:]).astype(np.dtype(f"u{int(dataset.BitsAllocated) // 8}"))
+    yield from _signed(values, int(dataset.BitsStored)) if dataset.get("PixelRepresentation") == 1 else values
+
+
+def _signed(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """The stored bits as two's complement."""
+    up = values.dtype.itemsize * 8 - bits
+    return np.asarray((values << up).view(np.dtype(f"i{values.dtype.itemsize}")) >> up)
 
 
 @contextmanager

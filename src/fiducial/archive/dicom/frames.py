@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder
-from fiducial.archive.dicom.headers import quiet_pydicom
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 

@@ -5,20 +5,23 @@ Little-endian headers are walked by ``walk.py``; whatever that is not sure of is
 
 from __future__ import annotations
 
-import logging
 import os
-import stat
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from fiducial.archive.dicom.convert import charset_of, numbers_of, private_value, text_of, words_of
-from fiducial.archive.dicom.walk import PIXEL_DATA, UNDEFINED, Element, TooShort, Unsure, Walked, items, walk
+from fiducial.archive.dicom.dataset import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    IMPLICIT_LITTLE,
+    read_to_pixels,
+    require_regular,
+    transfer_syntax,
+)
+from fiducial.archive.dicom.values import doses_of, floats_of, number_at, quiet_pydicom, text_at, texts_at, value_of
+from fiducial.archive.dicom.walk import PIXEL_DATA, Element, TooShort, Unsure, Walked, items, walk
 from fiducial.archive.dicom.wanted import (
     DOSE_NUMBERS,
     DOSE_TEXTS,
@@ -26,7 +29,6 @@ from fiducial.archive.dicom.wanted import (
     LISTS,
     MODALITY_LUT,
     NUMBERS,
-    PIXEL_TAGS,
     PRIVATE,
     PRIVATE_TEXTS,
     PRIVATE_VECTORS,
@@ -35,18 +37,11 @@ from fiducial.archive.dicom.wanted import (
     dose_tags,
     wanted_tags,
 )
-from fiducial.archive.limits import require_inflatable
 from fiducial.archive.refusal import refuse
-from fiducial.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-    from pydicom.tag import BaseTag
 
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 # Read so much of a file's begin, then more where its header is longer; beyond that pydicom reads it.
 FIRST_BYTES = (16 * 2**10, 2**18, 2**22)
 META = {
@@ -54,7 +49,6 @@ META = {
     b"\x02\0\x02\0": ("MediaStorageSOPClassUID", "UI"),
     b"\x02\0\x10\0": ("TransferSyntaxUID", "UI"),
 }
-HEAD_BYTES = 1024
 KIND_OF = {
     **dict.fromkeys(TEXTS, "text"),
     **dict.fromkeys(LISTS, "list"),
@@ -120,7 +114,7 @@ def walk_header(path: Path) -> FileHeader | None:
         UnreadableFile: ``not-dicom`` or ``unreadable``.
     """
     try:
-        _require_regular(path)
+        require_regular(path)
         with path.open("rb", buffering=0) as file:
             n_bytes = os.fstat(file.fileno()).st_size
             data = b""
@@ -145,14 +139,14 @@ def parse_header(path: Path) -> tuple[FileHeader, Dataset]:
     Raises:
         UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``.
     """
-    dataset, has_pixels = _read(path, (), to_pixels=True)
+    dataset, has_pixels = read_to_pixels(path)
     with quiet_pydicom():
-        texts = {keyword: text for keyword in TEXTS if (text := _text(dataset, keyword))}
+        texts = {keyword: text for keyword in TEXTS if (text := text_at(dataset, keyword))}
         for keyword in ("SOPClassUID", "SOPInstanceUID"):
             # A medium's directory states its class in the file meta information alone.
             if not texts.get(keyword) and (stated := str(value_of(dataset.file_meta, f"MediaStorage{keyword}") or "")):
                 texts[keyword] = stated
-        numbers = {keyword: n for keyword in NUMBERS if (n := _number(dataset, keyword)) is not None}
+        numbers = {keyword: n for keyword in NUMBERS if (n := number_at(dataset, keyword)) is not None}
         vectors = {k: vector for k, n in VECTORS.items() if len(vector := floats_of(value_of(dataset, k))) == n}
         _add_private(_private_elements(dataset), texts, numbers, vectors)
         header = FileHeader(
@@ -160,7 +154,7 @@ def parse_header(path: Path) -> tuple[FileHeader, Dataset]:
             transfer_syntax=transfer_syntax(dataset),
             n_bytes=path.stat().st_size,
             texts=texts,
-            lists={keyword: words for keyword in LISTS if (words := _texts(dataset, keyword))},
+            lists={keyword: words for keyword in LISTS if (words := texts_at(dataset, keyword))},
             numbers=numbers,
             vectors=vectors,
             doses=doses_of(dataset),
@@ -168,33 +162,6 @@ def parse_header(path: Path) -> tuple[FileHeader, Dataset]:
             has_pixels=has_pixels,
         )
     return header, dataset
-
-
-def read_dataset(path: Path, *, keywords: tuple[str, ...] = ()) -> Dataset:
-    """Read a whole DICOM file (PS3.10, or a bare dataset without its preamble); no ``keywords`` means all.
-
-    Raises:
-        UnreadableFile: ``not-dicom``, ``truncated`` or ``unreadable``; the message holds no value of the file.
-    """
-    return _read(path, keywords, to_pixels=False)[0]
-
-
-def transfer_syntax(dataset: Dataset) -> str:
-    """The transfer syntax that a file states, else the one that it was read as."""
-    stated = str(value_of(dataset.file_meta, "TransferSyntaxUID") or "")
-    if stated:
-        return stated
-    implicit, little = dataset.original_encoding
-    return (IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE) if little else EXPLICIT_BIG
-
-
-def _require_regular(path: Path) -> None:
-    try:
-        regular = stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        regular = False
-    if not regular:
-        raise refuse("not-dicom", "no regular file")
 
 
 def _walked_header(path: Path, n_bytes: int, data: bytes) -> FileHeader:
@@ -328,149 +295,3 @@ def _private_elements(dataset: Dataset) -> dict[str, Element]:
 
 def _swapped(raw: bytes, size: int) -> bytes:
     return b"".join(raw[i : i + size][::-1] for i in range(0, len(raw), size))
-
-
-def _read(path: Path, keywords: tuple[str, ...], *, to_pixels: bool) -> tuple[Dataset, bool]:
-    """The dataset, and whether whole pixel data were met (only asked for ``to_pixels``, which stops there)."""
-    from pydicom.filereader import read_partial
-
-    _require_regular(path)
-    n_bytes = path.stat().st_size
-    met = deflated = False
-
-    def at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - the library's signature
-        nonlocal met
-        if tag not in PIXEL_TAGS:
-            return False
-        met = deflated or length == UNDEFINED or file.tell() + length <= n_bytes
-        return True
-
-    try:
-        with path.open("rb") as file:
-            _require_dicom(file)
-            deflated = _is_inflatable(path, file.read(132 + HEAD_BYTES)[132:])
-            file.seek(0)
-            with quiet_pydicom():
-                stop = at_pixels if to_pixels else None
-                specific: list[int | BaseTag] | None = [*map(tag_of, keywords)] or None
-                dataset = read_partial(file, stop_when=stop, specific_tags=specific, force=True)
-    except UnreadableFile:
-        raise
-    except OSError as error:
-        raise refuse("unreadable", f"{type(error).__name__}: {error.strerror or 'read failed'}") from error
-    except EOFError as error:
-        raise refuse("truncated", "the file ends within its header") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a parser of hostile bytes raises anything, and its message quotes them
-        raise refuse("unreadable", f"the header cannot be parsed ({type(error).__name__})") from error
-    return dataset, met
-
-
-def _require_dicom(file: BinaryIO) -> None:
-    """Refuse a file that neither has DICM at byte 128 nor begins like a bare dataset (group 0002 or 0008)."""
-    start = file.read(132)
-    file.seek(0)
-    if start[128:] == b"DICM":
-        return
-    groups = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")
-    stated = start[4:6].isalpha() and start[4:6].isupper()
-    implicit = start[6:8] == b"\0\0" and start[4:6] != b"\0\0"
-    if len(start) < 16 or start[:2] not in groups or not (stated or implicit):
-        raise refuse("not-dicom", "no DICM at byte 128")
-
-
-def _is_inflatable(path: Path, head: bytes) -> bool:
-    """Whether a dataset is deflated; such a one is unpacked whole by the library, so its size is looked at first.
-
-    ``head`` follows the prefix ``DICM``; it begins with the length of the file meta information (PS3.10, 7.1).
-    """
-    if DEFLATED.encode() not in head:
-        return False
-    if head[:4] != b"\x02\x00\x00\x00":
-        raise refuse("unreadable", "a deflated dataset behind file meta information of no stated length")
-    require_inflatable(path, 144 + int.from_bytes(head[8:12], "little"))
-    return True
-
-
-@cache
-def tag_of(keyword: str) -> BaseTag:
-    """The tag of a keyword."""
-    from pydicom.tag import Tag
-
-    return Tag(keyword)
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Silence pydicom, whose warnings quote header values: no identifier may reach a log."""
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
-
-
-def value_of(dataset: Dataset, keyword: str) -> Any:
-    """A value, or None where the library cannot make one of the bytes (a broken number, a wrong VR)."""
-    try:
-        return dataset.get(keyword)
-    except parse_errors():
-        return None
-
-
-@cache
-def parse_errors() -> tuple[type[Exception], ...]:
-    """What the library raises where it cannot make a value of the bytes."""
-    from pydicom.errors import BytesLengthException
-
-    return (
-        ValueError,
-        TypeError,
-        KeyError,
-        NotImplementedError,
-        AttributeError,
-        OverflowError,
-        BytesLengthException,
-    )
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = value_of(dataset, keyword)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    value = value_of(dataset, keyword)
-    if value is None or value == "":
-        return ()
-    return (value.strip(),) if isinstance(value, str) else tuple(str(part).strip() for part in value)
-
-
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    numbers = floats_of(value_of(dataset, keyword))
-    return numbers[0] if len(numbers) == 1 else None
-
-
-def floats_of(value: Any) -> tuple[float, ...]:
-    """Finite numbers of a value; empty if any is not one."""
-    parts = value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
-    try:
-        numbers = tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
-        return ()
-    return numbers if all(abs(number) < float("inf") for number in numbers) else ()
-
-
-def doses_of(dataset: Dataset) -> tuple[dict[str, Any], ...]:
-    """What a dataset says of each radiopharmaceutical."""
-    items = value_of(dataset, DOSES) or ()
-    return tuple(
-        {keyword: _text(item, keyword) for keyword in DOSE_TEXTS}
-        | {keyword: _number(item, keyword) for keyword in DOSE_NUMBERS}
-        for item in items
-    )

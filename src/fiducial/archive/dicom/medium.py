@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fiducial.archive.dicom.headers import quiet_pydicom, read_dataset, read_header, value_of
+from fiducial.archive.dicom.dataset import read_dataset
+from fiducial.archive.dicom.headers import read_header
 from fiducial.archive.dicom.kinds import DICOMDIR
+from fiducial.archive.dicom.values import quiet_pydicom, value_of
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 

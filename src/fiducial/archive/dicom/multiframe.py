@@ -7,18 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.archive.dicom.headers import (
-    FileHeader,
-    doses_of,
-    floats_of,
-    parse_header,
-    quiet_pydicom,
-    read_header,
-    value_of,
-    walk_header,
-)
+from fiducial.archive.dicom.headers import FileHeader, parse_header, read_header, walk_header
 from fiducial.archive.dicom.kinds import IMAGES
 from fiducial.archive.dicom.mosaic import is_mosaic, tiles
+from fiducial.archive.dicom.values import doses_of, floats_of, quiet_pydicom, value_of
 from fiducial.archive.dicom.wanted import LISTS, NUMBERS, TEXTS, VECTORS
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from fiducial.archive.decoders import Decoded
 from fiducial.archive.dicom import calibration, cine
 from fiducial.archive.dicom.colour import CHANNELS, palette_of, rgb
+from fiducial.archive.dicom.dataset import read_dataset
 from fiducial.archive.dicom.discover import SeriesFiles
 from fiducial.archive.dicom.display import Grey, Voi, grey_of, voi_of, window_of
 from fiducial.archive.dicom.header import SeriesReference
-from fiducial.archive.dicom.headers import FileHeader, parse_errors, quiet_pydicom, read_dataset, value_of
+from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.kinds import PICTURES
 from fiducial.archive.dicom.pixels import GREY, Layout, frames, layout_of
+from fiducial.archive.dicom.values import parse_errors, quiet_pydicom, value_of
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
 from fiducial.records.image import Geometry, Image

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder, require_extent
+from fiducial.archive.dicom.dataset import DEFLATED, read_dataset
 from fiducial.archive.dicom.extended import extended_frames, is_extended
-from fiducial.archive.dicom.headers import DEFLATED, quiet_pydicom, read_dataset, value_of
 from fiducial.archive.dicom.planes import NATIVE
+from fiducial.archive.dicom.values import quiet_pydicom, value_of
 from fiducial.archive.dicom.ybr import rgb_of_full
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile

@@ -11,16 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.codestream import require_decodable, require_decoder
-from fiducial.archive.dicom.headers import (
-    DEFLATED,
-    EXPLICIT_BIG,
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
-    FileHeader,
-    quiet_pydicom,
-    read_dataset,
-    value_of,
-)
+from fiducial.archive.dicom.dataset import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_dataset
+from fiducial.archive.dicom.extended import extended_frames, is_extended
+from fiducial.archive.dicom.headers import FileHeader
+from fiducial.archive.dicom.values import quiet_pydicom, value_of
 from fiducial.archive.limits import require_frame
 from fiducial.archive.refusal import refuse
 from fiducial.errors import UnreadableFile
@@ -147,12 +141,16 @@ def _direct(header: FileHeader) -> NDArray[Any]:
 
 
 def _decoded(headers: Sequence[FileHeader]) -> Iterator[NDArray[Any]]:
-    """Slices of one file as pydicom's decoders give them."""
+    """Slices of one file as pydicom's decoders give them; JPEG of 12 bits as `extended_frames` does."""
     from pydicom.pixels.utils import iter_pixels
 
     dataset = _dataset(headers[0])
     numbers = [header.frame or 0 for header in headers]
-    frames = iter_pixels(dataset, indices=numbers) if headers[0].frame is not None else None
+    frames: Iterator[NDArray[Any]] | None = None
+    if is_extended(headers[0].transfer_syntax, int(headers[0].number("BitsStored") or 0)):
+        frames = _chosen(extended_frames(dataset), numbers)
+    elif headers[0].frame is not None:
+        frames = iter_pixels(dataset, indices=numbers)
     for header in headers:
         with quiet_pydicom():
             try:
@@ -160,6 +158,12 @@ def _decoded(headers: Sequence[FileHeader]) -> Iterator[NDArray[Any]]:
             except Exception as error:  # decoders raise anything, and quote what they read
                 raise _undecodable(header, dataset, error) from error
         yield plane
+
+
+def _chosen(frames: Iterator[NDArray[Any]], numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """The frames of rising numbers."""
+    wanted = set(numbers)
+    return (frame for k, frame in enumerate(frames) if k in wanted)
 
 
 def _undecodable(header: FileHeader, dataset: Dataset, error: Exception) -> UnreadableFile:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fiducial import __version__
 from fiducial.archive.dicom.header import derived_uid
-from fiducial.archive.dicom.headers import quiet_pydicom
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.export.codes import code, structure_codes
 from fiducial.archive.export.maker import MANUFACTURER, Maker, state_equipment
 from fiducial.archive.export.source import SourceSeries, copy_patient_and_study

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from fiducial.archive.decoders import GRIDS
 from fiducial.archive.dicom.discover import SeriesFiles, discover
 from fiducial.archive.dicom.header import LPS_FROM_RAS, SeriesReference
-from fiducial.archive.dicom.headers import FileHeader, quiet_pydicom
+from fiducial.archive.dicom.headers import FileHeader
 from fiducial.archive.dicom.stack import stack_series
 from fiducial.archive.dicom.tilt import is_sheared, straight
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.lattice import Lattice, lattice_of
 from fiducial.archive.materialise import image_id
 from fiducial.archive.pseudonym import PRIVATE, Pseudonyms, private_key

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.archive.dicom.header import derived_uid
-from fiducial.archive.dicom.headers import quiet_pydicom
+from fiducial.archive.dicom.values import quiet_pydicom
 from fiducial.archive.export.codes import code, structure_codes
 from fiducial.archive.export.maker import MANUFACTURER, Maker, state_equipment
 from fiducial.archive.export.seg import SERIES_OFFSET, require_free
