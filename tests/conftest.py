@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,3 +210,15 @@ def write_dicom_picture(path: Path, pixels: Any, sop_class: str = "1.1", **attri
 def dicom_picture() -> Callable[..., Path]:
     """`write_dicom_picture`."""
     return write_dicom_picture
+
+
+@pytest.fixture(scope="session")
+def nrrd_files() -> Any:
+    """The functions of `archive/nrrd_files.py`, which write NRRD by hand."""
+    place = ROOT / "tests" / "archive" / "nrrd_files.py"
+    spec = importlib.util.spec_from_file_location("nrrd_files", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -266,12 +266,14 @@ def test_masks_are_whole_numbers_of_one_channel(tmp_path: Path) -> None:
 
 
 def test_formats() -> None:
-    assert {format_of(name) for name in ("a.nii", "B.NII.GZ", "a.png", "a.JPG", "a.npz#x/1", "a.dcm")} == set(READERS)
+    assert {
+        format_of(name) for name in ("a.nii", "B.NII.GZ", "a.png", "a.JPG", "a.npz#x/1", "a.dcm", "a.seg.nrrd#1")
+    } == set(READERS)
     with pytest.raises(UnreadableFile, match=r"format: no reader for this file; known: \.nii"):
         format_of("a.tif")
 
 
-@pytest.mark.parametrize("name", ["a.nii.gz", "a.png", "a.jpeg", "a.npz", "a.dcm"])
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.nhdr", "a.png", "a.jpeg", "a.npz", "a.dcm"])
 def test_every_reader_names_a_missing_and_a_foreign_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile):
         read_image(tmp_path / name)

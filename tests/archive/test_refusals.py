@@ -474,8 +474,9 @@ def test_refusal_is_raised(code: str, tmp_path: Path) -> None:
 
 def test_every_code_is_provoked() -> None:
     elsewhere = {"no-decoder", "no-files", "unexpected", "worker-died"}
-    # Each of these is provoked beside its reader or its source: test_segmentation.py, test_dose.py ...
-    elsewhere |= {code for code in REFUSALS if code.startswith(("seg-", "dose-", "map-", "sr-", "export-", "pacs-"))}
+    # Each of these is provoked beside its reader or its source: test_segmentation.py, test_nrrd.py ...
+    families = ("seg-", "dose-", "map-", "sr-", "export-", "pacs-", "nrrd-")
+    elsewhere |= {code for code in REFUSALS if code.startswith(families)}
     assert set(REPORTED) | set(RAISED) | elsewhere == set(REFUSALS)
 
 

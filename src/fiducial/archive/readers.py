@@ -10,6 +10,7 @@ import numpy as np
 
 from fiducial.archive.arrays import read_npz
 from fiducial.archive.nifti import read_nifti
+from fiducial.archive.nrrd import ENTRY, read_nrrd
 from fiducial.archive.pictures import read_picture, read_picture_labels
 from fiducial.archive.refusal import refuse
 from fiducial.records.image import Image
@@ -23,6 +24,7 @@ def _read_dicom(path: Path) -> Image:
 
 READERS: dict[str, Callable[[Path], Image]] = {
     "nifti": read_nifti,
+    "nrrd": read_nrrd,
     "png": read_picture,
     "jpeg": read_picture,
     "npz": read_npz,
@@ -31,6 +33,8 @@ READERS: dict[str, Callable[[Path], Image]] = {
 SUFFIXES = {
     ".nii": "nifti",
     ".nii.gz": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
     ".png": "png",
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
@@ -45,7 +49,8 @@ def format_of(path: str | Path) -> str:
     Raises:
         UnreadableFile: ``format``.
     """
-    file = str(path).partition("#")[0] if ".npz#" in str(path).lower() else str(path)
+    layer = ENTRY.match(str(path))
+    file = layer[1] if layer else str(path).partition("#")[0] if ".npz#" in str(path).lower() else str(path)
     name = file.lower()
     for suffix, kind in SUFFIXES.items():
         if name.endswith(suffix):
@@ -75,7 +80,8 @@ def read_mask(path: str | Path, *, label: int = 0) -> Image:
     image = read_picture_labels(Path(path)) if kind == "png" else READERS[kind](Path(path))
     array = image.array
     if array.shape[0] != 1:
-        raise refuse("voxel-type", f"a label map of {array.shape[0]} channels", where=str(path))
+        hint = f"; of layers that may overlap name one, as in {Path(path).name}#0" if kind == "nrrd" else ""
+        raise refuse("voxel-type", f"a label map of {array.shape[0]} channels{hint}", where=str(path))
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and (array == np.rint(array)).all()):
             raise refuse("voxel-type", "labels that are not whole numbers", where=str(path))

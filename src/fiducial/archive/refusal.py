@@ -116,12 +116,15 @@ REFUSALS: dict[str, str] = {
     "pacs-too-large": "narrow the query, or make room on the disk",
     "pacs-move": "correct move_port and listen, and have the archive know the calling AE title at that address",
     "pacs-series-incomplete": "ask for this series again: it is not used, because a part of it did not arrive",
-    # NIfTI, pictures, npz
+    # NIfTI, NRRD, pictures, npz
     "format": "give a file of the format named",
     "no-such-file": "correct the path",
     "no-such-entry": "correct the key or index after #",
     "too-large": "cut the image into parts, or give it at a lower resolution",
     "voxel-type": "give whole or real numbers: one value, or one for each channel, at each voxel",
+    "nrrd-detached": "write header and voxels into one file (.nrrd)",
+    "nrrd-encoding": "write it again with the encoding raw or gzip",
+    "nrrd-space": "write it in a patient's space: left-posterior-superior, or right- or left-anterior-superior",
     "alpha": "flatten the picture onto its background first",
     # everything else
     "unexpected": "report this file's kind to the developers; the private log has the details",

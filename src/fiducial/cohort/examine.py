@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fiducial.records.files import sha256_file
 from fiducial.records.image import Geometry
 
 MAX_STRUCTURES = 64
+SEGMENTATION = ".seg.nrrd"
 CODES: dict[type[FiducialError], str] = {GeometryError: "grid-differs", VoxelError: "voxels-not-finite"}
 
 
@@ -34,12 +36,16 @@ class CaseFiles:
 
 @dataclass(frozen=True)
 class MaskLooks:
-    """A label map: its file's digest and, by value, the volume in ml; ``rater`` empty for the reference."""
+    """A label map: its file's digest and, by value, the volume in ml; ``rater`` empty for the reference.
+
+    ``names`` are those that the file itself gives to its values (a segmentation's); None where it gives none.
+    """
 
     path: str
     sha256: str
     volumes_ml: dict[int, float]
     rater: str = ""
+    names: dict[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,23 +96,21 @@ def examine(case: CaseFiles) -> Examined:
         masks: list[MaskLooks] = []
         refused: list[Refusal] = []
         for path in case.masks:
-            looks = _mask(path, reference, first)
-            if isinstance(looks, Refusal):
-                refused.append(looks)
-            else:
-                masks.append(looks)
+            for looks in _masks(path, reference, first):
+                if isinstance(looks, Refusal):
+                    refused.append(looks)
+                else:
+                    masks.append(looks)
     except InputRefused as error:
         return Examined(refusal=_refusal(path, error))
     refused_raters: list[Refusal] = []
     for rater, path in case.raters.items():
         try:
-            looks = _mask(path, reference, first)
+            found = _masks(path, reference, first)
         except InputRefused as error:
-            looks = _refusal(path, error)
-        if isinstance(looks, Refusal):
-            refused_raters.append(looks)
-        else:
-            masks.append(replace(looks, rater=rater))
+            found = [_refusal(path, error)]
+        refused_raters += [looks for looks in found if isinstance(looks, Refusal)]
+        masks += [replace(looks, rater=rater) for looks in found if isinstance(looks, MaskLooks)]
     return Examined(images, tuple(masks), None, tuple(refused), tuple(refused_raters))
 
 
@@ -124,6 +128,24 @@ def _mend(path: str, image: str, *, intensities: bool = False) -> str:
 
     command = resample_command(path, image, intensities=intensities)
     return f"resample it onto the image's grid: {command} ; then put that file in its place and ingest again"
+
+
+def _masks(path: str, reference: Geometry | None, image: str) -> list[MaskLooks | Refusal]:
+    """What one file holds: a label map, or a segmentation of layers, each a label map with names of its own."""
+    from fiducial.archive import read_segments
+
+    segments = read_segments(Path(path)) if path.lower().endswith(SEGMENTATION) else ()
+    if not segments:
+        return [_mask(path, reference, image)]
+    found: list[MaskLooks | Refusal] = []
+    for layer in sorted({segment.layer for segment in segments}):
+        looks = _mask(f"{path}#{layer}", reference, image)
+        if isinstance(looks, MaskLooks):
+            unnamed = {value: f"label_{value}" + (f"_of_layer_{layer}" if layer else "") for value in looks.volumes_ml}
+            names = unnamed | {segment.value: segment.name for segment in segments if segment.layer == layer}
+            looks = replace(looks, names=names)
+        found.append(looks)
+    return found
 
 
 def _mask(path: str, reference: Geometry | None, image: str) -> MaskLooks | Refusal:

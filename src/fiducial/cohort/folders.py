@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fiducial.cohort.collection import SPLIT_NAMES, Collection
-from fiducial.cohort.examine import CaseFiles, Refusal
+from fiducial.cohort.examine import SEGMENTATION, CaseFiles, Refusal
 from fiducial.errors import InputRefused
 
-SUFFIXES = (".nii.gz", ".nii", ".png", ".jpg", ".jpeg")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".png", ".jpg", ".jpeg")
 PICTURES = (".png", ".jpg", ".jpeg")
 CHANNEL = re.compile(r"^(.+)_(\d{4})$")
 LABEL_FOLDERS = ("labels", "masks")
@@ -28,7 +28,7 @@ def is_pairs(source: Path) -> bool:
 
 
 def any_image(source: Path) -> bool:
-    """Whether a source is, or holds at any depth, a NIfTI, PNG or JPEG file."""
+    """Whether a source is, or holds at any depth, a NIfTI, NRRD, PNG or JPEG file."""
     if source.is_file():
         return bool(_stem(source.name))
     return next(iter(_image_files(source, None)), None) is not None
@@ -95,10 +95,11 @@ def collect_folder(source: Path, out: Path) -> Collection:
 
     First folders that are all names of parts (train, val, test) become ``split``. Pictures that all lie one folder
     deep, at least three in each of two or more folders, are in classes: the folder becomes the column ``class``.
-    For NIfTI in folders the first folder is the subject, and ``x_mask`` (or ``_seg``) beside ``x_image`` is its mask.
+    For volumes in folders the first folder is the subject, and ``x_mask`` (or ``_seg``) beside ``x_image`` is its mask;
+    so is ``x.seg.nrrd``, or a segmentation that lies in a folder with one image only.
     """
     root = source if source.is_dir() else source.parent
-    files = _by_stem(_image_files(source, out) if source.is_dir() else [source], root)
+    files = _by_stem(_image_files(source, out) if source.is_dir() else [source], root, segmentation="_seg")
     notes: list[str] = []
     inside = dict(files.folders)
     splits: dict[str, str] = {}
@@ -109,20 +110,23 @@ def collect_folder(source: Path, out: Path) -> Collection:
     classes = _classes(files.paths, inside)
     if classes:
         notes.append(f"the column class is taken from folder names: {', '.join(sorted(set(classes.values())))}")
-    subjects = {} if classes else {stem: parts[0] for stem, parts in inside.items() if parts and _is_nifti(files, stem)}
+    subjects = (
+        {} if classes else {stem: parts[0] for stem, parts in inside.items() if parts and _is_volume(files, stem)}
+    )
     if subjects:
-        notes.append("the subject of a NIfTI file is its first folder")
+        notes.append("the subject of a volume is its first folder")
     masks = _masks_beside(files.paths)
+    masks, unmatched = _lonely_segmentations(files, masks)
     cases = []
     for stem, path in files.paths.items():
-        if stem in masks.values():
+        if stem in masks.values() or path.name.lower().endswith(SEGMENTATION):
             continue
         columns: dict[str, str | int] = {}
         columns |= {"split": splits[stem]} if stem in splits else {}
         columns |= {"class": classes[stem]} if stem in classes else {}
         mask = (str(files.paths[masks[stem]]),) if stem in masks else ()
         cases.append(CaseFiles(stem, {stem: (str(path), "")}, mask, subjects.get(stem, ""), columns))
-    return Collection(tuple(cases), {}, tuple(files.refused), (), tuple(notes))
+    return Collection(tuple(cases), {}, tuple(files.refused), unmatched, tuple(notes))
 
 
 class _Files:
@@ -134,12 +138,18 @@ class _Files:
         self.refused: list[Refusal] = []
 
 
-def _by_stem(paths: Iterable[Path], root: Path) -> _Files:
-    """Files by id: the path below ``root`` without its suffix, folders joined by ``-``."""
+def _by_stem(paths: Iterable[Path], root: Path, *, segmentation: str = "") -> _Files:
+    """Files by id: the path below ``root`` without its suffix, folders joined by ``-``.
+
+    ``segmentation`` stands at the end of the id of a ``.seg.nrrd``.
+    """
     files = _Files()
     for path in paths:
         folders = path.relative_to(root).parts[:-1]
-        stem = "-".join((*folders, _stem(path.name)))
+        own = _stem(path.name)
+        if path.name.lower().endswith(SEGMENTATION):
+            own = own[: -len(".seg")] + segmentation
+        stem = "-".join((*folders, own))
         if stem in files.paths:
             found = f"{path.name} and {files.paths[stem].name} make one id, {stem}"
             files.refused.append(Refusal(str(path), "same-id", found, "rename one of them"))
@@ -244,5 +254,21 @@ def _masks_beside(paths: dict[str, Path]) -> dict[str, str]:
     return {image: mask for image, mask in pairs if image is not None}
 
 
-def _is_nifti(files: _Files, stem: str) -> bool:
-    return files.paths[stem].name.lower().endswith((".nii", ".nii.gz"))
+def _lonely_segmentations(files: _Files, masks: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Masks with segmentations that lie in a folder with one image alone, and those that are of no image."""
+    unmatched = []
+    masks = dict(masks)
+    for stem, path in files.paths.items():
+        if not path.name.lower().endswith(SEGMENTATION) or stem in masks.values():
+            continue
+        beside = [other for other, at in files.paths.items() if at.parent == path.parent and other != stem]
+        images = [other for other in beside if other not in masks.values()]
+        if len(images) == 1 and images[0] not in masks and not images[0].endswith("_seg"):
+            masks[images[0]] = stem
+        else:
+            unmatched.append(f"segmentation {stem} has no image")
+    return masks, tuple(unmatched)
+
+
+def _is_volume(files: _Files, stem: str) -> bool:
+    return files.paths[stem].name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr"))

@@ -197,7 +197,8 @@ def _failed(error: str, message: str) -> tuple[str, str, str]:
 
 def _structures(collection: Collection, found: dict[str, Examined]) -> tuple[dict[int, str], list[str]]:
     """Structures by value: named ones and all that occur. One that a label map lacks is empty there, not unknown."""
-    values = {v for examined in found.values() for mask in examined.masks for v in mask.volumes_ml}
+    unlike = (mask for examined in found.values() for mask in examined.masks if mask.names is None)
+    values = {v for mask in unlike for v in mask.volumes_ml}
     if not any(examined.masks for examined in found.values()):
         return {}, []
     names = dict(collection.structures)
@@ -216,7 +217,7 @@ def _rows(case: CaseFiles, examined: Examined, structures: dict[int, str], out: 
     ]
     first = next(iter(examined.images))
     for mask in examined.masks:
-        for value, structure in structures.items():
+        for value, structure in (structures if mask.names is None else mask.names).items():
             volume = round(mask.volumes_ml.get(value, 0.0), 6)
             rows.append(
                 {

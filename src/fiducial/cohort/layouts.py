@@ -45,7 +45,7 @@ def _is_dicom(source: Path) -> bool:
 
 def _has_mark(path: Path) -> bool:
     name = path.name.lower()
-    if path.suffix.lower() in IGNORED or name.endswith((".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".npz")):
+    if path.suffix.lower() in IGNORED or name.endswith((".nii", ".nii.gz", ".nrrd", ".png", ".jpg", ".jpeg", ".npz")):
         return False
     try:
         with path.open("rb") as file:
@@ -67,7 +67,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "npz": Layout("an npz file with train_images, train_labels, val_images, test_images ...", _is_npz, collect_npz),
     "DICOM": Layout("a tree or zip of DICOM files, or the address of an archive", _is_dicom, None),
-    "image files": Layout("a folder of NIfTI, PNG or JPEG files, plain or by class", any_image, collect_folder),
+    "image files": Layout("a folder of NIfTI, NRRD, PNG or JPEG files, plain or by class", any_image, collect_folder),
 }
 
 
