@@ -162,8 +162,8 @@ def read_header(path: Path) -> Header:
 
 def _voxels(header: Header) -> NDArray[Any]:
     """The voxels, first axis first; as many as the sizes say, and no more is unpacked."""
-    order = ">" if header.fields.get("endian", "").lower() == "big" else "<"
     dtype = np.dtype(TYPES[header.fields["type"].lower()])
+    stored = dtype.newbyteorder(">" if header.fields.get("endian", "").lower() == "big" else "<")
     n_bytes = int(np.prod(header.sizes, dtype=np.int64)) * dtype.itemsize
     with header.path.open("rb") as file:
         file.seek(header.start)
@@ -172,7 +172,7 @@ def _voxels(header: Header) -> NDArray[Any]:
                 flat = np.array(file.read().split(), dtype=dtype)
             else:
                 held = _inflated(file, n_bytes) if header.fields["encoding"] == "gzip" else file.read(n_bytes)
-                flat = np.frombuffer(held, dtype=dtype.newbyteorder(order)).astype(dtype)
+                flat = np.frombuffer(held, dtype=stored).astype(dtype)
         except (ValueError, OverflowError, zlib.error) as error:
             raise refuse("truncated", f"damaged voxels ({type(error).__name__})", where=str(header.path)) from error
     if flat.nbytes != n_bytes:
