@@ -16,7 +16,17 @@ from fiducial.errors import CaseFailed
 from fiducial.phantom.vendor import vendor_table
 
 COMMANDS = ("demo", "ingest", "check", "describe", "train", "predict", "audit", "report", "run")
-COMMANDS += ("deidentify", "export", "features", "stability", "compare", "keys", "sign", "verify")
+COMMANDS += (
+    "deidentify",
+    "export",
+    "features",
+    "feature-maps",
+    "stability",
+    "signature",
+    "resample",
+    "features-report",
+)
+COMMANDS += ("compare", "keys", "sign", "verify")
 ACCEPTANCE = """
 [study]
 name = "acceptance"
@@ -68,7 +78,7 @@ def study(tmp_path, bound: float, **changes: str) -> str:
 
 def test_every_command_is_in_the_help_and_no_other(capsys):
     assert run(["--help"]) == 0
-    listed = re.findall(r"^│ (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    listed = re.findall(r"^│ (\w[\w-]*) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
 
