@@ -29,6 +29,7 @@ from fiducial.records.tables import PREDICTIONS, table, write_table
 
 PLAIN = ("morphology", "local_intensity", "statistics", "intensity_histogram", "intensity_volume")
 N = 30
+SEALED = ("models.parquet", "signature.parquet", "choices.json")
 HOSTILE = "<script>alert(1)</script>&amp;\"'"
 
 
@@ -147,7 +148,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "versions": {"fiducial": "1", "scikit-learn": "1"},
     }
     write_json(folder / "choices.json", choices)
-    seal(folder, "models.parquet", "signature.parquet", "choices.json", radiomics_signature={"outcome": "metastasis"})
+    seal(folder, *SEALED, radiomics_signature={"outcome": "metastasis"})
     return folder
 
 
@@ -297,6 +298,9 @@ def test_what_signature_writes_is_read(tmp_path: Path) -> None:
         assert f'<section id="{section}">' in text
     assert "event: 15 of 30 patients" in text
     assert "3 folds by patient, dealt once, seed 0, 2 inner folds" in text
+    write_table(frame.assign(value=frame["value"] + 1), path, FEATURES)
+    with pytest.raises(InputRefused, match="learned from another table"):
+        features_report(path, signature=tmp_path / "s")
 
 
 def test_evidence_rows_that_the_sheets_name_are_on_the_page(features: Path, signature: Path) -> None:
@@ -315,6 +319,22 @@ def test_sheets_are_filled_from_the_run(features: Path, signature: Path, stabili
     text = made.page.read_text(encoding="utf-8")
     assert "10 of the 11 points that could be decided; 10 items wait for a person" in text
     assert "Does not apply" in text
+
+
+def test_a_signature_of_survival_has_no_curves_of_a_class(features: Path, signature: Path) -> None:
+    shutil.rmtree(signature / "audit")
+    models = pd.read_parquet(signature / "models.parquet")
+    models = models[~models["metric"].isin(["auc_pooled", "calibration_slope"])]
+    models["metric"] = models["metric"].str.replace("auc", "c_index")
+    write_table(models, signature / "models.parquet", SIGNATURE_MODELS)
+    seal(signature, *SEALED, radiomics_signature={"outcome": "metastasis"})
+    made = features_report(features, signature=signature)
+    text = made.page.read_text(encoding="utf-8")
+    assert "C index of the signature 0.700 [0.520, 0.860]" in text
+    for section in ("calibration", "decisions", "evidence"):
+        assert f'<section id="{section}">' not in text
+    # 3 for redundancy, 0 of 1 for no joint model, 1 for a risk, 2 for a figure with resampling; no calibration.
+    assert made.sheets["RQS"][:2] == (6, 7)
 
 
 def test_a_signature_without_any_feature_is_an_answer(features: Path, signature: Path) -> None:

@@ -80,7 +80,7 @@ def features_report(
     progress("features report", 0, 4)
     whole = read_table(table, FEATURES)
     repeats = [] if stability is None else _records(read_table(_inside(Path(stability)), STABILITY))
-    learned = _Signature() if signature is None else _signature(Path(signature))
+    learned = _Signature() if signature is None else _signature(Path(signature), table)
     progress("features report", 1, 4)
     given, facts = _input(whole, table, repeats, learned)
     progress("features report", 3, 4)
@@ -212,12 +212,13 @@ def _alike(rows: pd.DataFrame) -> tuple[dict[str, Any] | None, str]:
     return shown, ""
 
 
-def _signature(folder: Path) -> _Signature:
+def _signature(folder: Path, features: Path) -> _Signature:
     """Read the folder of a signature; every file is verified first.
 
     Raises:
-        InputRefused: it holds no signature, or a file was changed since.
+        InputRefused: it holds no signature, a file was changed since, or it was learned from other features.
     """
+    from fiducial.records.files import sha256_file
     from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS
     from fiducial.records.runs import RECORD, read_record, verify
     from fiducial.records.tables import read_table
@@ -233,6 +234,15 @@ def _signature(folder: Path) -> _Signature:
     choices = read_json_strictly(folder / "choices.json")
     if not isinstance(choices, dict):
         raise IntegrityError("no choices of a signature", where=str(folder / "choices.json"))
+    used: Any = choices
+    for name in ("tables", "features", "sha256"):
+        used = used.get(name) if isinstance(used, dict) else None
+    if used not in (None, sha256_file(features)):
+        raise InputRefused(
+            "this signature was learned from another table of features",
+            where=str(folder),
+            action=f"give the table that it names, or learn it again from {features.name}",
+        )
     models = read_table(folder / "models.parquet", SIGNATURE_MODELS)
     return _Signature(
         models=_records(models),

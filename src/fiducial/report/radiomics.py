@@ -66,9 +66,9 @@ def render_radiomics(given: RadiomicsInput) -> str:
         _made(given),
         _evidence(given),
     ]
-    lead = "Features of regions by the IBSI standard: what was measured, what says the same, and what repeats."
+    lead = "Features of regions: what was measured, what says the same, and what repeats."
     if given.models:
-        lead = "Features of regions by the IBSI standard, and what a signature of them is worth beside simpler models."
+        lead = "Features of regions, and what a signature of them is worth beside simpler models."
     return document(sections, title=given.title, kind="Radiomics", lead=lead)
 
 
