@@ -69,10 +69,11 @@ def command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
 
 
-def start(*arguments: str, log: Path) -> Machine:
+def start(*arguments: str, log: Path, **more: str) -> Machine:
     ray = Path(sys.executable).with_name("ray")
     small = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats", "--block"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    paths = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, **more}
     with log.open("wb") as said:
         process = subprocess.Popen([ray, "start", *arguments, *small], stdout=said, stderr=said, env=environment)
     until = time.monotonic() + STARTED_S
@@ -94,18 +95,27 @@ class Two:
     folder: Path
 
 
-@pytest.fixture(scope="module")
-def two() -> Iterator[Two]:
-    # Not pytest's folder: Ray's sockets want a short path.
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+def start_head(folder: Path, **environment: str) -> tuple[str, Machine]:
+    """A head on a free port, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    head = start(
-        "--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false",
-        f"--temp-dir={folder}", log=folder / "head.log",
-    )  # fmt: skip
+    where = [f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false", f"--temp-dir={folder}"]
+    return f"127.0.0.1:{port}", start("--head", *where, log=folder / "head.log", **environment)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Not pytest's folder: Ray's sockets want a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Two]:
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    address, head = start_head(folder)
     other = start(f"--address={address}", "--node-ip-address=127.0.0.1", log=folder / "other.log")
     try:
         yield Two(address, head, other, folder)
@@ -236,6 +246,22 @@ def test_ray_that_is_not_installed_is_refused(functions: Any, monkeypatch: pytes
     monkeypatch.setattr(cluster, "find_spec", lambda _: None)
     with pytest.raises(InputRefused, match=r"needs ray, which is not installed\n.*'fiducial\[cluster\]'"):
         map_cases(functions.double, {"a": 1}, cluster="127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_token_is_open_to_who_has_it_alone(
+    functions: Any, short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    address, head = start_head(short_path, **token)
+    try:
+        with pytest.raises(InputRefused, match=r"no Ray cluster can be used at \S+ \(Failed to connect"):
+            map_cases(functions.double, {"a": 1}, cluster=address)
+        for name, value in token.items():
+            monkeypatch.setenv(name, value)
+        assert map_cases(functions.double, {"a": 1}, cluster=address).results == {"a": 2}
+    finally:
+        head.stop()
 
 
 # The last two: the one leaves one machine, the other none.

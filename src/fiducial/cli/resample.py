@@ -30,7 +30,9 @@ def resample(
         result = flow(source, like, out, intensities=intensities, progress=progress)
     lines = [f"from {result.source}", f"onto {result.grid} ({result.method})"]
     for one in result.labels:
-        change = "lost: finer than the grid, or beyond it" if one.after_ml == 0 else f"{one.change:+.1%}"
+        change = (
+            "lost: finer than the grid, or beyond it" if one.after_ml == 0 else f"{round(one.change, 3) + 0.0:+.1%}"
+        )
         lines.append(f"  label {one.label}: {one.before_ml:.4g} ml before, {one.after_ml:.4g} ml after ({change})")
     if result.outside:
         lines.append(f"  {result.outside:.1%} of the grid lies beyond the source")
