@@ -6,18 +6,20 @@ PYTHON is an interpreter that has PyRadiomics 3.0.1 (it needs a C compiler, NumP
 is installed with --no-build-isolation), or MIRP 2.7. Cases: brain1 and breast1 of PyRadiomics, the IBSI CT phantom, and
 a synthetic volume of 512 x 512 x 300 voxels of 0.8 mm with a lobed region of 300 ml. All tools get 32 grey levels.
 
-``basic``: PyRadiomics' 107 features, beside all of the same families here (more numbers). ``filtered``: its 1,316
-features, with LoG of 1 to 5 mm and eight wavelet bands; PyRadiomics cuts the image first (``preCrop``, 40 voxels
-around), as its manual advises. ``ibsi``: everything that MIRP computes by default, beside all of the standard here.
-``maps``: PyRadiomics' voxel-based features of the first-order, GLCM, GLRLM, GLSZM, NGTDM and GLDM classes, kernel
-radius 1.
+``basic``: PyRadiomics' 107 features, beside all of the same families here (more numbers; ``fiducial``), and beside the
+same 107 by its own definitions (``profile``). ``filtered``: its 1,316 features, with LoG of 1 to 5 mm and eight wavelet
+bands, beside IBSI's filters here and beside the profile, whose values are PyRadiomics' own. PyRadiomics cuts the image
+first (``preCrop``, 40 voxels around), as its manual advises. ``ibsi``: everything that MIRP computes by default, beside
+all of the standard here. ``maps``: PyRadiomics' voxel-based features of the first-order, GLCM, GLRLM, GLSZM, NGTDM and
+GLDM classes, kernel radius 1.
 
 Maps are compared where each of the 13 directions has a pair of neighbours in the cube: where one has none, PyRadiomics
 leaves it out of run lengths too, though it has runs of one voxel, and its joint average is NaN.
 
 Each tool and case is a process of its own that has read its image, imported everything and run once (start-up and
-compilation are outside, and printed by themselves). Then tools take turns; the shortest of the repeats counts. Peak
-memory is the process's own (VmHWM), imports included. Values are compared first, where the definitions are the same:
+compilation are outside, and printed by themselves). Then tools take turns; the shortest of the repeats counts, in time
+by the clock and in processor time of all threads. Peak memory is the process's own (VmHWM), imports included; beside it
+stands what it was before the first run. Values are compared first, where the definitions are the same:
 the table of PyRadiomics' names says where, and MIRP's columns bear the tags of the standard's reference files.
 """
 
@@ -42,7 +44,13 @@ ROOT = Path(__file__).parents[1]
 LEVELS = 32
 SIGMAS_MM = (1.0, 2.0, 3.0, 4.0, 5.0)
 CASES = ("breast1", "brain1", "phantom", "large")
-JOBS = {"basic": "pyradiomics", "filtered": "pyradiomics", "ibsi": "mirp", "maps": "pyradiomics"}
+JOBS = {
+    "basic": ("fiducial", "profile", "pyradiomics"),
+    "filtered": ("fiducial", "profile", "pyradiomics"),
+    "ibsi": ("fiducial", "mirp"),
+    "maps": ("fiducial", "pyradiomics"),
+}
+"""Who takes turns; the last is the peer."""
 MAPPED = ("firstorder", "glcm", "glrlm", "glszm", "ngtdm", "gldm")
 Values = dict[str, Any]
 Job = Callable[[], Values]
@@ -51,26 +59,30 @@ Job = Callable[[], Values]
 # What each process runs: a function from the folder of a case to one that computes its features, by name.
 
 
-def fiducial_job(folder: Path, job: str) -> Job:
-    """Our features; of filtered images under the filter's name."""
+def given_case(folder: Path) -> tuple[Any, Any, tuple[float, float, float]]:
+    """Image, mask and spacing of a case."""
     import nibabel
 
+    image, mask = nibabel.load(folder / "image.nii"), nibabel.load(folder / "mask.nii")
+    x, y, z = (float(mm) for mm in image.header.get_zooms())
+    return np.asarray(image.dataobj), np.asarray(mask.dataobj), (x, y, z)
+
+
+def fiducial_job(folder: Path, job: str) -> Job:
+    """Our features; of filtered images under the filter's name."""
     from fiducial.features.radiomics import FAMILIES, Settings, radiomics
     from fiducial.features.radiomics.kernels import warm_up
     from fiducial.features.radiomics.settings import LogFilter, WaveletFilter
 
     warm_up()
-    read = nibabel.load(folder / "image.nii")
-    image, mask = np.asarray(read.dataobj), np.asarray(nibabel.load(folder / "mask.nii").dataobj)
-    mm = tuple(float(x) for x in read.header.get_zooms())
+    image, mask, mm = given_case(folder)
     same = ("statistics", "intensity_histogram", "glcm", "glrlm", "glszm", "ngtdm", "ngldm")
     if job == "maps":
         from fiducial.features.radiomics import radiomics_map
 
         given = Settings(families=same, bin_number=LEVELS, aggregations=("3d_averaged",))
         return lambda: {
-            f"{f}/{name}": values
-            for f, name, values in radiomics_map(image, mask, mm, given, radius=1).by_feature()  # type: ignore[arg-type]
+            f"{f}/{name}": values for f, name, values in radiomics_map(image, mask, mm, given, radius=1).by_feature()
         }
     if job == "ibsi":
         families = tuple(f for f in FAMILIES if f != "diagnostics")
@@ -82,16 +94,37 @@ def fiducial_job(folder: Path, job: str) -> Job:
         flat = bool(np.ptp(mm) > 1e-3)  # the filter wants equal spacing, and otherwise works in slices
         filters = {f"log-{s:g}": LogFilter(sigma_mm=s, in_slice=flat) for s in SIGMAS_MM}
         bands = [x + y + z for x in "LH" for y in "LH" for z in "LH"]
-        filters |= {f"wavelet-{b}": WaveletFilter(wavelet="coif1", bands=b) for b in bands}  # type: ignore[misc]
+        filters |= {f"wavelet-{b}": WaveletFilter(wavelet="coif1", bands=b) for b in bands}
         asked |= {k: plain.model_copy(update={"families": same, "filter": f}) for k, f in filters.items()}
 
     def run() -> Values:
         found = {}
         for name, settings in asked.items():
-            table = radiomics(image, mask, mm, settings)  # type: ignore[arg-type]
+            table = radiomics(image, mask, mm, settings)
             names = (table["family"] + "/" + table["feature"]).tolist()
             found |= {f"{name}|{n}" if name else n: v for n, v in zip(names, table["value"].tolist(), strict=True)}
         return found
+
+    return run
+
+
+def profile_job(folder: Path, job: str) -> Job:
+    """Ours by PyRadiomics' definitions, under its names."""
+    from fiducial.features.radiomics import PyRadiomicsSettings, radiomics
+    from fiducial.features.radiomics.kernels import warm_up
+
+    warm_up()
+    image, mask, mm = given_case(folder)
+    said: dict[str, Any] = {"binCount": LEVELS, "additionalInfo": False}
+    if job == "filtered":
+        types = {"Original": {}, "LoG": {"sigma": list(SIGMAS_MM)}, "Wavelet": {}}
+        said |= {"preCrop": True, "padDistance": 40, "imageType": types}
+    settings = PyRadiomicsSettings(**said)
+
+    def run() -> Values:
+        table = radiomics(image, mask, mm, settings)
+        names = table["pyradiomics"].str.removeprefix("original_")
+        return dict(zip(names.tolist(), table["value"].tolist(), strict=True))
 
     return run
 
@@ -152,7 +185,13 @@ def mirp_job(folder: Path, job: str) -> Job:  # noqa: ARG001 - one job
     return run
 
 
-TOOLS = {"fiducial": fiducial_job, "pyradiomics": pyradiomics_job, "mirp": mirp_job}
+TOOLS = {"fiducial": fiducial_job, "profile": profile_job, "pyradiomics": pyradiomics_job, "mirp": mirp_job}
+
+
+def peak_mb() -> float:
+    """Peak memory of this process so far."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def serve(tool: str, folder: Path, job: str) -> None:
@@ -162,14 +201,12 @@ def serve(tool: str, folder: Path, job: str) -> None:
     warnings.simplefilter("ignore")
     began = time.perf_counter()
     run = TOOLS[tool](folder, job)
-    prepared = time.perf_counter() - began
+    prepared, before = time.perf_counter() - began, peak_mb()
     for number, _ in enumerate(sys.stdin):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         values = run()
-        seconds = time.perf_counter() - began
-        status = Path("/proc/self/status").read_text()
-        peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-        said: dict[str, Any] = {"seconds": seconds, "peak_mb": peak, "prepared_s": prepared, "n": len(values)}
+        said: dict[str, Any] = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - used}
+        said |= {"peak_mb": peak_mb(), "before_mb": before, "prepared_s": prepared, "n": len(values)}
         if number == 0:
             np.savez(folder / f"{job}-{tool}.npz", **{k.replace("/", ":"): v for k, v in values.items()})
         print(json.dumps(said), file=out, flush=True)
@@ -253,13 +290,17 @@ def synthetic() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], tuple[float
     return image, mask, (mm, mm, mm)
 
 
-def pairs(job: str) -> dict[str, str]:
+def pairs(tool: str, job: str, theirs: Values) -> dict[str, str]:
     """Our names by the peer's, where the definition is the same."""
+    if tool == "profile":
+        return {name: name for name in theirs}
     if job == "ibsi":
         with (ROOT / "tools/ibsi_tags.csv").open() as file:
-            return {row["tag"]: f"{row['family']}/{row['feature']}" for row in csv.DictReader(file)}
-    table = ROOT / "src/fiducial/features/radiomics/pyradiomics.csv"
-    with table.open() as file:
+            known = {row["tag"]: f"{row['family']}/{row['feature']}" for row in csv.DictReader(file)}
+        # MIRP's columns go on with distance, aggregation and discretisation.
+        tags = {key: [t for t in known if key == t or key.startswith(f"{t}_")] for key in theirs}
+        return {key: known[max(found, key=len)] for key, found in tags.items() if found}
+    with (ROOT / "src/fiducial/features/radiomics/pyradiomics.csv").open() as file:
         return {
             f"{row['class']}_{row['name']}": f"{row['family']}/{row['feature']}"
             for row in csv.DictReader(file)
@@ -269,9 +310,7 @@ def pairs(job: str) -> dict[str, str]:
 
 def with_every_direction(folder: Path) -> np.ndarray[Any, Any]:
     """Of each voxel of the region, whether its cube has a pair of neighbours in each of the 13 directions."""
-    import nibabel
-
-    mask = np.pad(np.asarray(nibabel.load(folder / "mask.nii").dataobj) > 0, 1)
+    mask = np.pad(given_case(folder)[1] > 0, 1)
     steps = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (z, y, x) > (0, 0, 0)]
 
     def paired(cube: np.ndarray[Any, Any], step: tuple[int, ...]) -> bool:
@@ -282,64 +321,68 @@ def with_every_direction(folder: Path) -> np.ndarray[Any, Any]:
     return np.array([all(paired(cube, step) for step in steps) for cube in cubes])
 
 
-def compared(ours: Values, theirs: Values, job: str, folder: Path) -> tuple[int, list[str]]:
+def compared(ours: Peer, theirs: Peer) -> tuple[int, list[str]]:
     """How many features were compared, and those that differ by more than a millionth."""
-    names, found = pairs(job), {}
-    seen = with_every_direction(folder) if job == "maps" else ...
-    for key, value in theirs.items():
-        # MIRP's columns go on with distance, aggregation and discretisation.
-        tags = [tag for tag in names if key == tag or (job == "ibsi" and key.startswith(f"{tag}_"))]
-        tag = max(tags, key=len, default="")
-        if tag and names[tag] in ours:
-            found[names[tag]] = (np.asarray(ours[names[tag]], float)[seen], np.asarray(value, float)[seen])
-    wrong = [
-        f"{name} ({float(np.nanmax(np.abs(a - b) / np.maximum(np.abs(b), 1e-9))):.1e})"
-        for name, (a, b) in found.items()
-        if a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
-    ]
-    return len(found), wrong
+    mine, others = ours.values, theirs.values
+    seen = with_every_direction(ours.folder) if ours.job == "maps" else ...
+    wrong, n = [], 0
+    for key, name in pairs(ours.tool, ours.job, others).items():
+        if key not in others or name not in mine:
+            continue
+        a, b = np.asarray(mine[name], float)[seen], np.asarray(others[key], float)[seen]
+        n += 1
+        if a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True):
+            wrong.append(f"{name} ({float(np.nanmax(np.abs(a - b) / np.maximum(np.abs(b), 1e-9))):.1e})")
+    return n, wrong
 
 
-def measure(job: str, folder: Path, pythons: dict[str, str], repeats: int) -> dict[str, Any]:
-    """Both tools on one case, in turns."""
-    peer = JOBS[job]
-    tools = [Peer(pythons[name], name, folder, job) for name in ("fiducial", peer)]
-    n_same, wrong = compared(tools[0].values, tools[1].values, job, folder)
-    times: dict[str, list[float]] = {tool.tool: [] for tool in tools}
-    last = {}
+def measure(job: str, folder: Path, pythons: dict[str, str], repeats: int) -> list[dict[str, Any]]:
+    """All tools of a job on one case, in turns; a row for each of ours."""
+    tools = [Peer(pythons[name], name, folder, job) for name in JOBS[job]]
+    *ours, peer = tools
+    checked = [compared(tool, peer) for tool in ours]
+    found: dict[str, list[dict[str, Any]]] = {tool.tool: [] for tool in tools}
     for turn in range(repeats):
         for tool in tools:
-            # A slow peer need not be asked often.
-            if tool.tool == "fiducial" or turn < 2 or sum(times[tool.tool]) < 60:
-                last[tool.tool] = tool.run()
-                times[tool.tool].append(last[tool.tool]["seconds"])
+            # A slow tool need not be asked often.
+            if turn == 0 or sum(one["seconds"] for one in found[tool.tool]) < 60:
+                found[tool.tool].append(tool.run())
     for tool in tools:
         tool.end()
-    return {
-        "job": job,
-        "case": folder.name,
-        "peer": peer,
-        "n_compared": n_same,
-        "differ": wrong,
-        "start_s": {tool.tool: tool.first["prepared_s"] for tool in tools},
-        "first_s": {tool.tool: tool.first["seconds"] for tool in tools},
-        "n": {name: one["n"] for name, one in last.items()},
-        "peak_mb": {name: one["peak_mb"] for name, one in last.items()},
-        "seconds": {name: min(found) for name, found in times.items()},
-        "ratio": min(times[peer]) / min(times["fiducial"]),
-        "load": Path("/proc/loadavg").read_text().split()[0],
-    }
+
+    def least(tool: Peer, what: str) -> float:
+        return min(float(one[what]) for one in found[tool.tool])
+
+    rows = []
+    for tool, (n_same, wrong) in zip(ours, checked, strict=True):
+        row: dict[str, Any] = {"job": job, "case": folder.name, "ours": tool.tool, "peer": peer.tool}
+        row |= {"n_compared": n_same, "differ": wrong, "load": Path("/proc/loadavg").read_text().split()[0]}
+        for name, one in (("ours", tool), ("peer", peer)):
+            row[f"{name}_s"], row[f"{name}_cpu_s"] = least(one, "seconds"), least(one, "cpu_s")
+            row[f"{name}_start_s"], row[f"{name}_first_s"] = one.first["prepared_s"], one.first["seconds"]
+            last = found[one.tool][-1]
+            row |= {f"{name}_{what}": last[what] for what in ("n", "peak_mb", "before_mb")}
+        row |= {"ratio": row["peer_s"] / row["ours_s"], "cpu_ratio": row["peer_cpu_s"] / row["ours_cpu_s"]}
+        rows.append(row)
+    return rows
+
+
+HEAD = (
+    f"{'':>26}{'ours':>9}{'peer':>10}{'ratio':>8}{'cpu':>8}   {'features':<12}{'equal':<15}{'peak MB (before)':<24}load"
+)
 
 
 def said(row: dict[str, Any]) -> str:
     """One line of the table."""
-    peer, s, mb, n = row["peer"], row["seconds"], row["peak_mb"], row["n"]
-    line = f"{row['job']:<9}{row['case']:<8}{s['fiducial']:>8.4f} s {n['fiducial']:>5}  "
-    line += f"{peer:<11}{s[peer]:>8.3f} s {n[peer]:>5}"
-    line += f"  {row['ratio']:>6.1f} x  peak {mb['fiducial']:>5.0f} and {mb[peer]:>5.0f} MB"
-    same = row["n_compared"] - len(row["differ"])
-    line += f"  {same} of {row['n_compared']} equal  load {row['load']}"
-    return line + "".join(f"\n{'':>19}differs: {one}" for one in row["differ"])
+    line = f"{row['case']:<9}{row['job']:<9}{row['ours']:<8}{row['ours_s']:>9.4f}{row['peer_s']:>10.3f}"
+    line += f"{row['ratio']:>8.1f}{row['cpu_ratio']:>8.1f}   {row['ours_n']:>4}, {row['peer_n']:<6}"
+    line += f"{row['n_compared'] - len(row['differ']):>4} of {row['n_compared']:<7}"
+    for name in ("ours", "peer"):
+        line += f"{row[f'{name}_peak_mb']:>5.0f} ({row[f'{name}_before_mb']:.0f})"
+    line += f"   {row['load']}"
+    shown = row["differ"][:12]
+    more = [f"and {len(row['differ']) - len(shown)} more"] if len(row["differ"]) > len(shown) else []
+    return line + "".join(f"\n{'':>19}differs: {one}" for one in (*shown, *more))
 
 
 def main() -> None:
@@ -356,10 +399,13 @@ def main() -> None:
     if given.serve:
         tool, folder, job = given.serve
         return serve(tool, Path(folder), job)
-    pythons = {"fiducial": sys.executable, "pyradiomics": given.pyradiomics, "mirp": given.mirp}
-    jobs = [j for j in JOBS if pythons[JOBS[j]] and (j in given.only or not set(JOBS) & set(given.only))]
+    pythons = {"pyradiomics": given.pyradiomics, "mirp": given.mirp} | dict.fromkeys(
+        ("fiducial", "profile"), sys.executable
+    )
+    jobs = [j for j in JOBS if pythons[JOBS[j][-1]] and (j in given.only or not set(JOBS) & set(given.only))]
     cases = [c for c in CASES if c in given.only or not set(CASES) & set(given.only)]
     rows = []
+    print(HEAD)
     with tempfile.TemporaryDirectory() as name:
         for case in cases:
             n_image, n_region = write_case(Path(name) / case, case, given.data)
@@ -367,8 +413,9 @@ def main() -> None:
             for job in jobs:
                 if job == "maps" and case in ("phantom", "large"):
                     continue  # hours of PyRadiomics
-                rows.append(measure(job, Path(name) / case, pythons, given.repeats))
-                print(said(rows[-1]), flush=True)
+                for row in measure(job, Path(name) / case, pythons, given.repeats):
+                    rows.append(row)
+                    print(said(row), flush=True)
     if given.out:
         given.out.write_text(json.dumps(rows, indent=2))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from fiducial.features.radiomics.diagnostics import diagnostics_features
 from fiducial.features.radiomics.intensities import histogram_features, statistics_features
 from fiducial.features.radiomics.intensity_volume import intensity_volume_features
 from fiducial.features.radiomics.local_intensity import local_intensity_features
-from fiducial.features.radiomics.morphology import morphology_features
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 from fiducial.features.radiomics.region import Discretised, Region, discretise, prepare
 from fiducial.features.radiomics.settings import Settings
@@ -98,8 +98,8 @@ def region_features(
         return pyradiomics_features(image, mask, spacing_mm, settings, threads=threads)
     region = prepare(image, mask, spacing_mm, settings)
     n = n_threads(threads, int(region.mask.sum()))
-    rows = list(_rows(image, mask, spacing_mm, region, settings, n))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    columns = zip(*_rows(image, mask, spacing_mm, region, settings, n), strict=True)
+    return pd.DataFrame({name: list(values) for name, values in zip(COLUMNS, columns, strict=True)})
 
 
 def _arrays(
@@ -166,7 +166,7 @@ def _rows(
     if {"intensity_histogram", *TEXTURES} & set(settings.families):
         grey = discretise(region, settings)
     plain: dict[str, Callable[[], dict[str, float]]] = {
-        "morphology": lambda: morphology_features(region, threads),
+        "morphology": lambda: _morphology(region, threads),
         "local_intensity": lambda: local_intensity_features(region, threads),
         "statistics": lambda: statistics_features(region.values),
         "intensity_volume": lambda: intensity_volume_features(region, settings),
@@ -184,6 +184,12 @@ def _rows(
 
             for aggregation in aggregations_of(family, settings.aggregations):
                 yield from _named(family, aggregation, lambda f=family, a=aggregation: texture.family(f, a))  # type: ignore[misc]
+
+
+def _morphology(region: Region, threads: int) -> dict[str, float]:
+    from fiducial.features.radiomics.morphology import morphology_features
+
+    return morphology_features(region, threads)
 
 
 def _texture(region: Region, grey: Discretised | None, settings: Settings, threads: int) -> Texture | None:
@@ -212,7 +218,7 @@ def _named(
     values = compute()
     for one in features:
         value = values.get(one.name, float("nan"))
-        if not np.isfinite(value):
+        if not isfinite(value):
             reason = "undefined: the region is too small, too flat or of one intensity for this feature"
         else:
             reason = "" if one.consensus else "no consensus: the standard has no reference value"

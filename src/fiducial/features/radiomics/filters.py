@@ -63,11 +63,16 @@ def laplacian_of_gaussian(
     k = np.arange(-reach, reach + 1, dtype=np.float64)
     bell = np.exp(-(k**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2)
     bend = -bell * (1 - k**2 / sigma**2) / sigma**2
-    total = np.zeros(image.shape)
-    for axis in axes:
-        kernels: list[Floats | None] = [bend if a == axis else bell if a in axes else None for a in range(3)]
-        total += _separable(image, kernels, boundary)
-    return total
+    # Axis by axis: what was smoothed so far, and what was bent along one axis and smoothed along the others.
+    smooth, bent = image, np.zeros(0)
+    for axis in reversed(axes):
+        alone: list[Floats | None] = [bell if a == axis else None for a in range(3)]
+        bending: list[Floats | None] = [bend if a == axis else None for a in range(3)]
+        once = _separable(smooth, bending, boundary)
+        bent = once if axis == axes[-1] else once + _separable(bent, alone, boundary)
+        if axis != axes[0]:
+            smooth = _separable(smooth, alone, boundary)
+    return bent
 
 
 def laws_filter(

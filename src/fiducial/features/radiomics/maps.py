@@ -91,7 +91,7 @@ def radiomics_map(
 
     settings = settings or USUAL
     require_mappable(settings, radius)
-    region = prepare(image, mask, spacing_mm, settings)
+    region = prepare(image, mask, spacing_mm, settings, margin=0 if masked else radius)
     counted = region
     if not masked:
         everything = np.zeros_like(region.mask)
@@ -146,7 +146,7 @@ def require_mappable(settings: Settings, radius: int) -> None:
 
 def _columns(settings: Settings) -> tuple[tuple[tuple[str, str], ...], NDArray[np.int64]]:
     """The maps of these families, in the order of the catalogue, and their columns among all that is computed."""
-    from fiducial.features.radiomics import map_formulas as known
+    from fiducial.features.radiomics import orders as known
 
     blocks = (
         known.STATISTICS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from fiducial.features.radiomics.interpolate import interpolated, interpolated_s
 from fiducial.features.radiomics.settings import Settings
 
 PEAK_MM = 12.0
-"""What is kept around the region's box: the sphere of the local intensity peak reaches 6.2 mm."""
+"""What is kept around the region's box for the local intensity peak, whose sphere reaches 6.2 mm."""
 
 
 Place = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -22,7 +23,7 @@ Place = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Region:
-    """Arrays [x, y, z] cut to the region's box and a margin, in C order.
+    """Arrays [x, y, z] cut to the region's box, with a margin where a family asks for it, in C order.
 
     ``morphological`` is the mask after interpolation, ``mask`` the intensity mask after re-segmentation as well;
     ``before`` is the intensity mask before re-segmentation. ``low`` and ``high`` are the bounds of the intensity range
@@ -38,7 +39,7 @@ class Region:
     high: float | None
     first: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    @property
+    @cached_property
     def values(self) -> NDArray[np.float64]:
         """Intensities of the region."""
         return self.image[self.mask]
@@ -53,7 +54,12 @@ class Discretised:
 
 
 def prepare(
-    image: NDArray[Any], mask: NDArray[Any], spacing_mm: tuple[float, float, float], settings: Settings
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    settings: Settings,
+    *,
+    margin: int = 0,
 ) -> Region:
     """Interpolate, re-segment and cut a region out of an image.
 
@@ -62,6 +68,7 @@ def prepare(
         mask: the region [x, y, z]; what is not 0 belongs to it.
         spacing_mm: of both.
         settings: what to do.
+        margin: voxels to keep around the region's box at least, as far as there are any.
 
     Raises:
         GeometryError: shapes that differ, or are not of three axes.
@@ -77,7 +84,7 @@ def prepare(
     tight = occupied(mask)
     if tight is None:
         raise InputRefused("empty-mask: no voxel belongs to the region")
-    image, response, inside, (spacing, first) = _resampled(image, mask, tight, spacing_mm, settings)
+    image, response, inside, (spacing, first) = _resampled(image, mask, tight, spacing_mm, settings, margin)
     if not inside.any():
         raise InputRefused("empty-after-interpolation: the region is smaller than the new voxels")
     low, high = settings.resegment
@@ -103,13 +110,18 @@ def _resampled(
     tight: tuple[slice, ...],
     spacing_mm: tuple[float, float, float],
     settings: Settings,
+    margin: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], Place]:
     """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box.
 
     With the spacing of that grid, and the place of the box in the image as it was.
     """
     new_mm, shape = spacing_mm, mask.shape
-    box = widened(tight, [int(np.ceil(PEAK_MM / mm)) for mm in spacing_mm], shape)
+    # Interpolated masks may grow a little.
+    far = "local_intensity" in settings.families or settings.spacing_mm is not None
+    new = settings.spacing_mm or spacing_mm
+    margins_mm = [max(PEAK_MM if far else 0.0, margin * max(mm, n)) for mm, n in zip(spacing_mm, new, strict=True)]
+    box = widened(tight, [int(np.ceil(far_mm / mm)) for far_mm, mm in zip(margins_mm, spacing_mm, strict=True)], shape)
     if settings.spacing_mm is not None:
         x, y, z = (new if new > 0 else old for new, old in zip(settings.spacing_mm, spacing_mm, strict=True))
         new_mm = (x, y, z)
@@ -235,7 +247,11 @@ def discretise(region: Region, settings: Settings) -> Discretised:
 
 def tight_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """The box of a mask that is not empty, without a margin."""
-    return occupied(mask) or tuple(slice(0, n) for n in mask.shape)
+    parts = []
+    for others in ((1, 2), (0, 2), (0, 1)):
+        there = np.flatnonzero(mask.any(axis=others))
+        parts.append(slice(int(there[0]), int(there[-1]) + 1))
+    return tuple(parts)
 
 
 def border_distance(region: Region, *, in_slice: bool) -> NDArray[np.int32]:

@@ -174,7 +174,9 @@ def _by_slice(counts: Floats, aggregation: str) -> Floats:
 
 def _averaged(family: str, features: dict[str, Floats]) -> dict[str, float]:
     """The mean over matrices of each of the family's features, by IBSI name."""
-    return {one.name: float(features[one.matrix_feature].mean()) for one in catalogue()[family]}
+    found = catalogue()[family]
+    means = np.array([features[one.matrix_feature] for one in found]).mean(axis=1)
+    return dict(zip((one.name for one in found), means.tolist(), strict=True))
 
 
 FAMILIES: dict[str, Callable[[Texture, str], dict[str, float]]] = {

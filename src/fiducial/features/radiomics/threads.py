@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import parent_process
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,11 +17,16 @@ WORTHWHILE = 20_000
 
 
 def n_threads(asked: int, n_voxels: int) -> int:
-    """Threads for a region: those asked for (0: the cores this process may use), one where the region is small."""
+    """Threads for a region: those asked for, one where the region is small.
+
+    0 is as many as cores that this process may use; one in a process that is itself one of several.
+    """
     if n_voxels < WORTHWHILE:
         return 1
     if asked:
         return asked
+    if parent_process() is not None:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -65,13 +65,17 @@ def mesh_of(mask: Mask, spacing_mm: Spacing) -> tuple[float, float]:
         part = tuple(slice(int(c), n - 1 + int(c)) for c, n in zip(corner, whole.shape, strict=True))
         pattern |= whole[part] << bit
     mm = np.array(spacing_mm)
-    area, own, pull = np.zeros(256), np.zeros(256), np.zeros((256, 3))
-    for number, triangles in enumerate(_triangles()):
-        a, b, c = (triangles[:, k] * mm for k in range(3))
-        area[number] = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
-        # a · (b × c) of corners that are moved by o grows by o · (a × b + b × c + c × a).
-        own[number] = (a * np.cross(b, c)).sum()
-        pull[number] = (np.cross(a, b) + np.cross(b, c) + np.cross(c, a)).sum(axis=0)
+    patterns, triangles = _triangles()
+    a, b, c = (triangles[:, k] * mm for k in range(3))
+    normal = np.cross(b - a, c - a)
+
+    def summed(values: Floats) -> Floats:
+        return np.asarray(np.bincount(patterns, weights=values, minlength=256), dtype=np.float64)
+
+    area = summed(np.linalg.norm(normal, axis=1)) / 2
+    # a · (b × c) of corners that are moved by o grows by o · (a × b + b × c + c × a), which is the normal.
+    own = summed((a * np.cross(b, c)).sum(axis=1))
+    pull = np.stack([summed(normal[:, axis]) for axis in range(3)], axis=1)
     places = np.argwhere((pattern > 0) & (pattern < 255))
     there = pattern[tuple(places.T)]
     volume = own[there].sum() + ((places * mm) * pull[there]).sum()
@@ -79,26 +83,27 @@ def mesh_of(mask: Mask, spacing_mm: Spacing) -> tuple[float, float]:
 
 
 @cache
-def _triangles() -> tuple[Floats, ...]:
-    """Triangles [n, 3, 3] of each of the 256 patterns of a cube (Lorensen and Cline 1987, as scikit-image has them).
+def _triangles() -> tuple[NDArray[np.int64], Floats]:
+    """Patterns [n] of a cube and triangles [n, 3, 3] in each (Lorensen and Cline 1987, as scikit-image has them).
 
     A pattern that holds the turning corner has the triangles of its complement, the other way round.
     """
     from skimage.measure import marching_cubes
 
     surface: Any = marching_cubes  # the library's functions carry no types
+    patterns: list[int] = []
     found = []
     for number in range(256):
         turned = bool(number >> TURNING & 1)
         corners = np.array([number >> bit & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
         corners = 1 - corners if turned else corners
         if corners.min() == corners.max():
-            found.append(np.zeros((0, 3, 3)))
             continue
         vertices, faces, _, _ = surface(corners, 0.5, method="lorensen")
         triangles = vertices.astype(np.float64)[faces]
         found.append(triangles[:, ::-1] if turned else triangles)
-    return tuple(found)
+        patterns += [number] * len(triangles)
+    return np.array(patterns), np.concatenate(found)
 
 
 def _surface_points(mask: Mask) -> Floats:
