@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fiducial.flows import features, ingest, stability
+from fiducial.records.radiomics import STABILITY
+from fiducial.records.tables import read_table
 
 SETTINGS = """
 families = ["morphology", "local_intensity", "statistics", "intensity_histogram", "intensity_volume", "glcm", "glrlm",
@@ -25,8 +27,7 @@ families = ["morphology", "local_intensity", "statistics", "intensity_histogram"
 spacing_mm = [4, 4, 4]
 resegment = [0, 1000]
 bin_width = 0.5
-ivh = "continuous"
-ivh_bin_width = 0.1
+ivh = "arbitrary"
 """
 TURNS = (-9, -3, 3, 9)
 PLANS = {
@@ -75,12 +76,15 @@ def measured(cohort: Path, folder: Path, plan: str, workers: int) -> dict[str, A
     )
     seconds = time.perf_counter() - began
     found = stability(made.out, folder)
+    table = read_table(found.out, STABILITY)
+    silent = table[table["grade"] == ""]
     return {
         "n_regions": found.n_regions,
         "n_repeats": found.n_repeats,
         "n_features": found.n_features,
         "grades": dict(found.grades),
         "families": {name: dict(counts) for name, counts in found.families.items()},
+        "without": silent[["family", "feature", "reason"]].to_numpy().tolist(),
         "set_aside": [list(pair) for pair in made.set_aside],
         "left_out": [list(pair) for pair in found.left_out],
         "seconds": seconds,
@@ -106,6 +110,8 @@ def main() -> None:
     last = next(reversed(found.values()))
     for family, counts in last["families"].items():
         print(f"  {family:<22} {', '.join(f'{n} {grade}' for grade, n in counts.items() if n)}")
+    for family, feature, reason in last["without"]:
+        print(f"  without a correlation: {family} {feature}: {reason}")
     for title, one in found.items():
         for region, reason in [*one["set_aside"], *one["left_out"]]:
             print(f"  {title}: {region}: {reason.splitlines()[0]}")

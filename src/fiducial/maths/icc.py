@@ -61,9 +61,11 @@ def intraclass_correlations(values: ArrayLike, *, level: float = 0.95) -> IccTab
     - ICC(3,1) = (B - E) / (B + (k - 1) E): the same repeats, and a difference that all regions share does not count
       (consistency).
 
-    Intervals are exact for normal values in the first and the third form (F distribution) and approximate in the
-    second (Satterthwaite). They hold for regions that are independent: several regions of one person make them too
-    narrow.
+    Intervals are exact for normal values under the first and the third form's own model (F distribution) and
+    approximate under the second's (Satterthwaite). Where repeats share shifts as large as the residual, few repeats
+    tell little about them: the second then holds the truth less often than it says, and the first much less, since
+    it takes a shared shift for one of each region's own (`docs/reference/perturbations.md` has figures). All hold for
+    regions that are independent: several regions of one person make them too narrow.
 
     A region that lacks a value (NaN or infinite) in one repeat does not count for that feature, so that its table is
     balanced. A feature with fewer than two regions (``too-few-regions``) and one that has the same value everywhere
