@@ -379,6 +379,27 @@ def test_normalisation_is_of_the_whole_image(block):
     assert free.std(ddof=1) == pytest.approx(1, rel=1e-6)
 
 
+def test_an_image_of_one_intensity_is_not_normalised(block):
+    image, mask = block
+    with pytest.raises(InputRefused, match="flat-image: every voxel is 7"):
+        radiomics(np.full_like(image, 7), mask, MM, settings(normalize=True))
+
+
+@pytest.mark.parametrize("kind", [">i2", "<i2", "i4", "i8", "f4", ">f4", "f8"])
+def test_whole_numbers_of_any_type_have_one_answer(block, kind):
+    image, mask = block
+    given = settings(imageType={"Original": {}, "Square": {}, "LoG": {"sigma": [2]}}, featureClass={"firstorder": None})
+    wanted = radiomics(image.astype("f8"), mask, MM, given)["value"]
+    assert np.allclose(radiomics(image.astype(kind), mask, MM, given)["value"], wanted, rtol=1e-5)
+
+
+def test_more_grey_levels_than_memory_holds_are_named(block):
+    image, mask = block
+    table = radiomics(image, mask, MM, settings(binWidth=0.01, featureClass={"firstorder": ["Mean"], "glcm": None}))
+    assert table["value"].notna().sum() == 1
+    assert table["reason"].iloc[1].endswith("grey levels; up to 4096 are counted: widen binWidth for this image")
+
+
 def test_cropping_first_is_what_filters_then_see(block):
     image, mask = block
     made = prepare(image, mask, MM, settings(preCrop=True, padDistance=1))

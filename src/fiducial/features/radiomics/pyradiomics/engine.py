@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "reason", "pyradiomics")
 Row = tuple[str, str, str, str, str, float, str, str]
 SHAPES = ("shape", "shape2D")
+MOST_LEVELS = 4096
+"""Grey levels beyond which matrices would fill the memory."""
 UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"
 
 
@@ -110,12 +112,15 @@ def _of_image(
     levels = discretised(intensities, own)
     grey = _grey(levels, inside, prepared.spacing_mm, own, threads=threads)
     for of_class in classes:
+        values, reason = {}, ""
         if of_class == "firstorder":
             voxel_mm3 = float(np.prod(prepared.spacing_mm))
             values = first_order(intensities, levels, voxel_mm3, own.voxel_array_shift)
+        elif grey.n_levels > MOST_LEVELS:
+            reason = f"{grey.n_levels} grey levels; up to {MOST_LEVELS} are counted: widen binWidth for this image"
         else:
             values = grey.of_class(of_class)
-        yield from _rows(name, of_class, values, "", settings)
+        yield from _rows(name, of_class, values, reason, settings)
 
 
 def _grey(

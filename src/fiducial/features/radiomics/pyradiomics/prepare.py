@@ -41,7 +41,8 @@ def prepare(image: NDArray[Any], mask: NDArray[Any], spacing_mm: Spacing, settin
     Raises:
         GeometryError: shapes that differ, or are not of three axes.
         VoxelError: NaN or infinite intensities where they count.
-        InputRefused: no voxel of the label, or a region that PyRadiomics takes no features of.
+        InputRefused: no voxel of the label, a region that PyRadiomics takes no features of, or an image of one
+            intensity that is to be normalised.
     """
     if image.shape != mask.shape or image.ndim != 3:
         raise GeometryError(
@@ -53,8 +54,9 @@ def prepare(image: NDArray[Any], mask: NDArray[Any], spacing_mm: Spacing, settin
     if not inside.any():
         raise InputRefused(f"empty-mask: no voxel has the label {settings.label}")
     _require_finite(image, inside, settings)
-    if image.dtype in (np.float16, np.bool_):
-        image = image.astype(np.float32)
+    # SimpleITK knows neither half precision nor another machine's order of bytes.
+    kind = np.dtype(np.float32) if image.dtype in (np.float16, np.bool_) else image.dtype.newbyteorder("=")
+    image = image.astype(kind, copy=False)
     if settings.normalize:
         image = normalised(image, settings)
     if settings.interpolator is not None and settings.resampled_pixel_spacing is not None:
@@ -103,6 +105,8 @@ def normalised(image: NDArray[Any], settings: PyRadiomicsSettings) -> NDArray[An
     """Mean 0 and standard deviation (n - 1) 1 over the whole image; outliers are cut, then the scale is applied."""
     import SimpleITK
 
+    if image.min() == image.max():
+        raise InputRefused(f"flat-image: every voxel is {image.flat[0]:g}, which cannot be normalised")
     values = from_itk(SimpleITK.Normalize(to_itk(image, (1.0, 1.0, 1.0))))
     if settings.remove_outliers is not None:
         values = np.clip(values, -settings.remove_outliers, settings.remove_outliers)
