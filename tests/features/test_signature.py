@@ -14,7 +14,7 @@ from fiducial.features.signature.evaluate import figures, prediction_rows, signa
 from fiducial.features.signature.nested import cross_validate, require_enough
 from fiducial.features.signature.outcome import Outcome, dealt, fit, lack_of_fit
 from fiducial.features.signature.patients import patients_of
-from fiducial.features.signature.recipe import Numbers, keep, learn, predicted
+from fiducial.features.signature.recipe import Numbers, _applied, keep, learn, predicted
 from fiducial.features.signature.settings import Asked, SignatureSettings
 from fiducial.maths.cox import fit_cox
 
@@ -25,7 +25,7 @@ SURVIVAL = Asked(time="time", event="event")
 
 def numbers_of(features: np.ndarray, **change: object) -> Numbers:
     n, p = features.shape
-    given = Numbers(features, 0, -1, np.ones(p, bool), np.zeros((n, 0)), np.zeros(0, bool), np.zeros(n, dtype=np.int64))
+    given = Numbers(features, 0, -1, np.ones(p, bool), np.zeros((n, 0)), np.zeros(0, bool), np.full(n, ""))
     return replace(given, **change)
 
 
@@ -59,6 +59,29 @@ def test_volume_stands_for_what_is_volume():
     features = np.stack([size**2, size, -size, rng.normal(size=40)], axis=1)
     kept = keep(numbers_of(features, volume=2), SignatureSettings())
     assert kept.scale.places.tolist() == [2, 3]
+
+
+def test_combat_is_fitted_on_training_patients_alone():
+    """Two sites, one shifted: harmonised features no longer tell them apart, and who is left out changes no fit."""
+    rng = np.random.default_rng(3)
+    site = np.where(np.arange(60) % 2, "north", "south")
+    features = rng.normal(size=(60, 8)) + 5 * (site == "north")[:, None]
+    numbers = numbers_of(features, site=site)
+    outcome, settings = Outcome(rng.permutation(np.arange(60) < 25)), replace(QUICK, combat=True)
+    train, test = np.arange(44), np.arange(44, 60)
+    learned = learn(numbers.of(train), outcome.of(train), settings, seed=[0])
+    own = site[train] == "north"
+    before, after = (table.features for table in (numbers.of(train), _applied(learned.combat, numbers.of(train))))
+    apart = [(table[own].mean(axis=0) - table[~own].mean(axis=0)) / table.std(axis=0) for table in (before, after)]
+    assert np.abs(apart[0]).min() > 1.5
+    assert np.abs(apart[1]).max() < 0.5
+    other = features.copy()
+    other[test] += 100
+    again = learn(replace(numbers, features=other).of(train), outcome.of(train), settings, seed=[0])
+    for name, values in predicted(learned, numbers.of(test)).items():
+        assert np.array_equal(values, predicted(again, numbers.of(test))[name])
+    strange = replace(numbers.of(test), site=np.full(16, "elsewhere"))
+    assert np.isfinite(predicted(learned, strange)["radiomics_all"]).all()
 
 
 def test_folds_are_dealt_evenly():
@@ -166,7 +189,8 @@ def made_up(scores: dict[str, np.ndarray], event: np.ndarray, volume: np.ndarray
     outcome = Outcome(event, np.arange(1.0, n + 1))
     patients = SimpleNamespace(outcome=outcome, numbers=numbers_of(volume[:, None]))
     linear = {"volume": np.zeros((1, n)), **{name: score[None] for name, score in scores.items()}}
-    found = SimpleNamespace(linear=linear, folds=np.zeros((1, n), dtype=int), selected=np.ones((1, 1)))
+    folds = np.arange(n)[None] % 2
+    found = SimpleNamespace(linear=linear, folds=folds, selected=np.ones((1, 1)))
     return figures(patients, found, level=0.95).set_index(["model", "metric", "beside"])
 
 

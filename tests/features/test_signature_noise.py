@@ -35,7 +35,7 @@ def noise(seed: int, *, correlated: bool) -> Patients:
         usable=np.ones(N_FEATURES, dtype=bool),
         clinical=rng.normal(size=(N, 3)),
         indicator=np.zeros(3, dtype=bool),
-        site=np.zeros(N, dtype=np.int64),
+        site=np.full(N, ""),
     )
     return Patients((), numbers, Outcome(np.arange(N) < N_EVENTS), pd.DataFrame(), (), ())
 

@@ -157,6 +157,14 @@ def test_missing_clinical_values_are_filled_or_left_out_on_request():
     assert dropped.notes == ("1 patient without every clinical value: left out",)
 
 
+def test_combat_needs_two_sites():
+    settings = SignatureSettings(combat=True)
+    with pytest.raises(InputRefused, match="2 patients without a site, 0 sites"):
+        patients_of(two(), outcomes(), SPREAD, settings)
+    both = two().assign(site=lambda rows: "site " + rows["subject"])
+    assert patients_of(both, outcomes(), SPREAD, settings).numbers.site.tolist() == ["site A", "site B"]
+
+
 def test_a_text_of_many_words_is_no_variable():
     frame, given = planted(n=30)
     given["name"] = [f"word {k}" for k in range(30)]

@@ -25,7 +25,7 @@ def test_only_pairs_of_one_fold_count():
     scores, folds = np.array([[0.9, 0.2, 0.8, 0.3]]), np.array([[0, 1, 0, 1]])
     # Fold 0: 0.9 above 0.8; fold 1: 0.2 below 0.3.
     assert concordance_in_folds(pairs_of_classes(TRUTH), scores, folds).value == 0.5
-    together = concordance_in_folds(pairs_of_classes(TRUTH), scores, np.zeros((1, 4)))
+    together = concordance_in_folds(pairs_of_classes(TRUTH), scores, np.zeros((1, 4)), learned=False)
     assert together.value == 0.5
 
 
@@ -42,7 +42,7 @@ def test_times_by_hand():
     # Events at 1 and 3, censored at 2 and 3: pairs (0;1,2,3) and (2;3).
     pairs = pairs_of_times([1, 2, 3, 3], [1, 0, 1, 0])
     assert np.argwhere(pairs.should).tolist() == [[0, 1], [0, 2], [0, 3], [2, 3]]
-    found = concordance_in_folds(pairs, np.array([[5.0, 6, 1, 2]]), np.zeros((1, 4)))
+    found = concordance_in_folds(pairs, np.array([[5.0, 6, 1, 2]]), np.zeros((1, 4)), learned=False)
     assert found.value == pytest.approx(2 / 4)
 
 
@@ -50,7 +50,7 @@ def test_one_fold_is_the_auc_and_nearly_its_interval():
     rng = np.random.default_rng(0)
     truth = rng.random(200) < 0.4
     score = rng.normal(size=200) + truth
-    found = concordance_in_folds(pairs_of_classes(truth), score[None], np.zeros((1, 200)))
+    found = concordance_in_folds(pairs_of_classes(truth), score[None], np.zeros((1, 200)), learned=False)
     known = auc_interval(truth, score)
     assert found.value == pytest.approx(delong(truth, score).auc)
     assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.004)
@@ -61,7 +61,7 @@ def test_one_fold_is_harrells_c():
 
     rng = np.random.default_rng(1)
     time, event, risk = np.ceil(rng.exponential(20, 80)), rng.random(80) < 0.6, np.round(rng.normal(size=80), 1)
-    found = concordance_in_folds(pairs_of_times(time, event), risk[None], np.zeros((1, 80)))
+    found = concordance_in_folds(pairs_of_times(time, event), risk[None], np.zeros((1, 80)), learned=False)
     assert found.value == pytest.approx(concordance_index(time, -risk, event))
 
 
@@ -109,8 +109,23 @@ def test_differences_are_paired_and_turn_their_sign():
     assert (same.value, same.reason) == (0.0, "equal-values")
 
 
+def test_what_was_learned_has_a_wider_interval():
+    """Five folds: the variance times 1 + 5 / 4, on the logit scale and for differences."""
+    rng = np.random.default_rng(4)
+    truth = rng.random(60) < 0.4
+    folds = np.stack([rng.permutation(np.arange(60) % 5) for _ in range(3)])
+    first, second = rng.normal(size=(2, 3, 60)) + truth
+    pairs = pairs_of_classes(truth)
+    known, learned = (concordance_in_folds(pairs, first, folds, learned=word) for word in (False, True))
+    widths = [math.log(one.high / (1 - one.high)) - math.log(one.low / (1 - one.low)) for one in (known, learned)]
+    assert widths[1] / widths[0] == pytest.approx(1.5)
+    known, learned = (concordance_difference(pairs, first, second, folds, learned=word) for word in (False, True))
+    assert (learned.high - learned.low) / (known.high - known.low) == pytest.approx(1.5)
+    assert learned.p > known.p
+
+
 def test_one_class_has_no_value():
-    found = concordance_in_folds(pairs_of_classes([1, 1]), np.zeros((1, 2)), np.zeros((1, 2)))
+    found = concordance_in_folds(pairs_of_classes([1, 1]), np.zeros((1, 2)), np.zeros((1, 2)), learned=False)
     assert math.isnan(found.value)
     assert found.reason == "one-class"
 
@@ -121,6 +136,8 @@ def test_what_is_refused():
         concordance_in_folds(pairs, np.zeros((1, 3)), np.zeros((1, 3)))
     with pytest.raises(InputRefused, match=r"scores \(1, 4\)"):
         concordance_in_folds(pairs, np.full((1, 4), np.nan), np.zeros((1, 4)))
+    with pytest.raises(InputRefused, match="one fold"):
+        concordance_in_folds(pairs, np.zeros((1, 4)), np.zeros((1, 4)))
 
 
 @pytest.mark.slow
@@ -134,6 +151,6 @@ def test_the_interval_holds_for_scores_that_are_given(skill):
     for _ in range(n_all):
         score = rng.normal(size=50) + shift * truth
         folds = np.stack([rng.permutation(np.arange(50) % 5) for _ in range(10)])
-        found = concordance_in_folds(pairs_of_classes(truth), np.tile(score, (10, 1)), folds)
+        found = concordance_in_folds(pairs_of_classes(truth), np.tile(score, (10, 1)), folds, learned=False)
         hits += found.low <= skill <= found.high
     assert 0.93 < hits / n_all < 0.985

@@ -63,6 +63,9 @@ def signature(
     stability: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Intraclass correlations: unreproducible features fall.")
     ] = None,
+    combat: Annotated[
+        bool, typer.Option("--combat", help="Take sites' shifts and spreads out of the features, by training patients.")
+    ] = False,
     study: Annotated[
         Path | None, typer.Option(metavar="STUDY.toml", help="Intended use and criteria, for the audit of each model.")
     ] = None,
@@ -81,7 +84,9 @@ def signature(
 
     variables = tuple(name.strip() for name in clinical.split(",") if name.strip())
     asked = Asked(target=target, time=time, event=event, clinical=variables, structure=structure, value=value)
-    settings = SignatureSettings(seed=seed, repeats=repeats, folds=folds, regions=regions.value, missing=missing.value)
+    settings = SignatureSettings(
+        seed=seed, repeats=repeats, folds=folds, regions=regions.value, missing=missing.value, combat=combat
+    )
     tables = SignatureTables(features, outcomes, stability, study)
     with progress_shown(quiet=quiet) as progress:
         result = flow(tables, out, asked=asked, settings=settings, workers=workers, progress=progress)

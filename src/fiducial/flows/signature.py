@@ -37,9 +37,9 @@ BOUND = (
 )
 INTERVALS = (
     "auc and c_index count pairs of patients who were left out together, over all repeats; their interval is by "
-    "patient and takes the models as they are. Of noise the expected value is 0.5; how often the interval then claims "
-    "skill is measured in tests/features/test_signature_noise.py. auc_pooled, and every figure of the audit, is of "
-    "each patient's mean prediction: for weak models it is pessimistic"
+    "patient, with Nadeau and Bengio's correction for models that were learned. Of noise the expected value is 0.5; "
+    "how often the interval then claims skill is measured in tests/features/test_signature_noise.py. auc_pooled, and "
+    "every figure of the audit, is of each patient's mean prediction: for weak models it is pessimistic"
 )
 
 
@@ -223,6 +223,7 @@ def _model(asked: Asked, patients: Patients, found: CrossValidated) -> dict[str,
         "gives": "log hazard ratio" if asked.time else "log odds",
         "rule": "intercept + sum of coefficient * clip((value - centre) / spread); fill where a value is missing",
         "clip": scale.clip,
+        "combat": None if found.final.combat is None else found.final.combat.to_json(),
         "intercept": line.intercept,
         "features": [
             {**row, "fill": float(fill), "centre": float(centre), "spread": float(spread), "coefficient": float(b)}

@@ -19,6 +19,8 @@ from fiducial.maths.cox import survival
 from fiducial.maths.inputs import Bools, Floats, binary_truth, require_level
 from fiducial.maths.intervals import Interval, student_quantile
 
+CORRECTED = " with Nadeau and Bengio's correction"
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -51,30 +53,37 @@ def pairs_of_times(time: ArrayLike, event: ArrayLike) -> Pairs:
     return Pairs(events[:, None] & later, int(events.sum()), int(events.sum()) - 1)
 
 
-def concordance_in_folds(pairs: Pairs, scores: ArrayLike, folds: ArrayLike, *, level: float = 0.95) -> Interval:
+def concordance_in_folds(
+    pairs: Pairs, scores: ArrayLike, folds: ArrayLike, *, learned: bool = True, level: float = 0.95
+) -> Interval:
     """The share of pairs in order (ties half), among pairs in one fold of a repeat, over repeats, with its interval.
 
     With w_ij the repeats in which i and j are left out together and c_ij the mean of their concordance, the value is
     sum w c / sum w. Its variance is the sandwich over patients, n / (n - 1) sum_k u_k^2 / (sum w)^2 with u_k the sum of
-    w (c - value) over the pairs of patient k; the interval is symmetric on the logit scale by Student's t with the size
-    of the smaller class less one. It counts the patients as drawn at random and the models as they are: that other
-    patients would have given other models is in it only as far as repeats differ. NaN bounds where all pairs are alike.
+    w (c - value) over the pairs of patient k. That takes the models as they are; where they were ``learned`` from the
+    other folds, other patients would have given other models, and the variance is multiplied by 1 + K / (K - 1) for K
+    folds (2.25 for five): what Nadeau and Bengio's correction of the mean over folds comes to. It is approximate, and
+    wide where models hardly change. The interval is symmetric on the logit scale, by Student's t with the size of the
+    smaller class less one. NaN bounds where all pairs are alike.
 
     Args:
         pairs: of n patients.
         scores: [r, n], of each repeat; larger means first.
         folds: [r, n], integers.
+        learned: whether the scores of a fold come from a model of the others; False for a number known beforehand.
         level: confidence level.
 
     Raises:
-        InputRefused: shapes do not fit, or a score is not finite.
+        InputRefused: shapes do not fit, a score is not finite, or models were learned from one fold.
 
     Source: within-fold areas: LeDell, Petersen and van der Laan, Electron J Stat 9 (2015) 1583-1607; pooling's bias:
-    Airola et al., Comput Stat Data Anal 55 (2011) 1828-1844.
+    Airola et al., Comput Stat Data Anal 55 (2011) 1828-1844; correction: Nadeau and Bengio, Mach Learn 52 (2003)
+    239-281.
     """
     order, weight = _order(pairs, scores, folds)
     value, error, n = _summed(order, weight)
-    method = "pairs within folds, over repeats; sandwich by patient, logit"
+    error *= _widened(folds, learned=learned)
+    method = f"pairs within folds, over repeats; sandwich by patient{CORRECTED if learned else ''}, logit"
     empty = Interval(value, math.nan, math.nan, require_level(level), method, n, n)
     if not math.isfinite(value) or pairs.freedom < 1:
         return _because(empty, "few-subjects" if math.isfinite(value) else "one-class")
@@ -88,16 +97,24 @@ def concordance_in_folds(pairs: Pairs, scores: ArrayLike, folds: ArrayLike, *, l
 
 
 def concordance_difference(
-    pairs: Pairs, first: ArrayLike, second: ArrayLike, folds: ArrayLike, *, level: float = 0.95
+    pairs: Pairs,
+    first: ArrayLike,
+    second: ArrayLike,
+    folds: ArrayLike,
+    *,
+    learned: bool = True,
+    level: float = 0.95,
 ) -> Interval:
     """`concordance_in_folds` of ``first`` minus that of ``second``, paired in the same folds; ``p`` tests 0.
 
-    NaN bounds with reason ``equal-values`` where both order every pair alike.
+    ``learned`` says whether either of them was. NaN bounds with reason ``equal-values`` where both order every pair
+    alike.
     """
     one, weight = _order(pairs, first, folds)
     other, _ = _order(pairs, second, folds)
     value, error, n = _summed(one - other, weight)
-    method = "paired: pairs within folds, over repeats; sandwich by patient"
+    error *= _widened(folds, learned=learned)
+    method = f"paired: pairs within folds, over repeats; sandwich by patient{CORRECTED if learned else ''}"
     empty = Interval(value, math.nan, math.nan, require_level(level), method, n, n)
     if not math.isfinite(value) or pairs.freedom < 1:
         return _because(empty, "few-subjects" if math.isfinite(value) else "one-class")
@@ -106,6 +123,16 @@ def concordance_difference(
     spread = student_quantile(level, pairs.freedom) * error
     p = 2 * float(stdtr(pairs.freedom, -abs(value) / error))
     return Interval(value, value - spread, value + spread, level, method, n, n, "", p)
+
+
+def _widened(folds: ArrayLike, *, learned: bool) -> float:
+    """The root of 1 + K / (K - 1), K the fewest folds of a repeat; 1 where nothing was learned."""
+    if not learned:
+        return 1.0
+    k = min(len(np.unique(repeat)) for repeat in np.asarray(folds))
+    if k < 2:
+        raise InputRefused("one fold", legal="two folds or more, where models were learned from the others")
+    return math.sqrt(1 + k / (k - 1))
 
 
 def _order(pairs: Pairs, scores: ArrayLike, folds: ArrayLike) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fiducial.features.signature.nested import CrossValidated
 from fiducial.features.signature.patients import Patients
+from fiducial.features.signature.recipe import SINGLE
 from fiducial.maths.inputs import Floats
 from fiducial.maths.intervals import Interval
 from fiducial.maths.pairs_in_folds import concordance_difference, concordance_in_folds
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINES = ("volume", "value", "clinical")
-SINGLE = ("volume", "value")
 
 
 def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:
@@ -29,7 +29,10 @@ def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.Da
     metric = "auc" if outcome.time is None else "c_index"
     names = [name for name in MODELS if name in found.linear]
     order = {name: _ordering(patients, found, name) for name in names}
-    own = {name: concordance_in_folds(pairs, order[name], found.folds, level=level) for name in names}
+    own = {
+        name: concordance_in_folds(pairs, order[name], found.folds, learned=name not in SINGLE, level=level)
+        for name in names
+    }
     n_events = int(outcome.event.sum())
     rows = []
     for place, name in enumerate(names):
@@ -41,7 +44,8 @@ def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.Da
             made |= _of_value(patients, order[name][0], level)
         rows += [_row(name, key, interval, n_events) for key, interval in made.items()]
         for other in (baseline for baseline in BASELINES if baseline in names[:place]):
-            apart = concordance_difference(pairs, order[name], order[other], found.folds, level=level)
+            learned = name not in SINGLE or other not in SINGLE
+            apart = concordance_difference(pairs, order[name], order[other], found.folds, learned=learned, level=level)
             verdict = _judged(apart, own[name], own[other])
             rows.append(_row(name, f"{metric}_difference", apart, n_events, beside=other, verdict=verdict))
     return table(rows, SIGNATURE_MODELS)
@@ -104,7 +108,8 @@ def _of_value(patients: Patients, values: Floats, level: float) -> dict[str, Int
     if patients.outcome.time is None:
         return {"auc_of_value": auc_interval(patients.outcome.event, values, level=level)}
     together = np.zeros((1, len(values)), dtype=np.int64)
-    return {"c_index_of_value": concordance_in_folds(patients.outcome.pairs(), values[None], together, level=level)}
+    pairs = patients.outcome.pairs()
+    return {"c_index_of_value": concordance_in_folds(pairs, values[None], together, learned=False, level=level)}
 
 
 def _row(

@@ -97,7 +97,7 @@ def patients_of(
         usable=_reproducible(keys, stability, settings),
         clinical=clinical,
         indicator=indicator,
-        site=np.unique(site.to_numpy(dtype=str), return_inverse=True)[1].reshape(-1),
+        site=_sites(site, settings),
     )
     outcome = Outcome(labels["__event"].to_numpy(dtype=bool), labels["__time"].to_numpy() if asked.time else None)
     return Patients(tuple(labels.index), numbers, outcome, keys, names, tuple(notes))
@@ -302,6 +302,23 @@ def _reproducible(keys: pd.DataFrame, stability: pd.DataFrame | None, settings: 
             legal="families, features, aggregations and filters as in the features",
         )
     return (merged["low"] >= settings.reproducible).to_numpy()
+
+
+def _sites(site: pd.Series[Any], settings: SignatureSettings) -> Any:
+    """Names of sites [n].
+
+    Raises:
+        InputRefused: ComBat is asked for, and a patient has no site, or there is one site alone.
+    """
+    names = site.to_numpy(dtype=str)
+    unsaid, known = int((names == "").sum()), sorted(set(names) - {""})
+    if settings.combat and (unsaid or len(known) < 2):
+        raise InputRefused(
+            f"{_patients(unsaid)} without a site, {len(known)} sites",
+            where="column site of the features",
+            legal="for ComBat a site for each patient, and two sites or more",
+        )
+    return names
 
 
 def _one_row_each(

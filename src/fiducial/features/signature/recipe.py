@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fiducial.features.signature.outcome import SINGLE_STRENGTH, Line, Outcome, dealt, fit, lack_of_fit
 from fiducial.features.signature.settings import SignatureSettings
+from fiducial.maths.combat import CombatFit, apply_combat, fit_combat
 from fiducial.maths.inputs import Bools, Floats, Integers
 from fiducial.maths.redundancy import correlation_clusters
 from fiducial.maths.stability_selection import stability_selection
 
 _CONSTANT = 1e-10
+SINGLE = ("volume", "value")
+"""Models of one number, which is taken as it is."""
+Texts = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Numbers:
 
     ``features`` [n, p], NaN where a patient has none; ``volume`` and ``value`` are places in it (value -1: none);
     ``usable`` [p]: what reproducibility lets pass. ``clinical`` [n, c] is numbers and 0/1, with ``indicator`` [c] where
-    0/1; ``site`` [n] is given to a harmonisation, where there is one.
+    0/1; ``site`` [n] names are for `ComBat`, where that is asked for.
     """
 
     features: Floats
@@ -31,7 +36,7 @@ class Numbers:
     usable: Bools
     clinical: Floats
     indicator: Bools
-    site: Integers
+    site: Texts
 
     def of(self, rows: Integers) -> Numbers:
         """The numbers of some patients."""
@@ -80,6 +85,7 @@ class Learned:
     selected: Integers
     n_chosen: int = 0
     bound: float = 0.0
+    combat: CombatFit | None = None
 
 
 def learn(numbers: Numbers, outcome: Outcome, settings: SignatureSettings, *, seed: list[int]) -> Learned:
@@ -87,21 +93,41 @@ def learn(numbers: Numbers, outcome: Outcome, settings: SignatureSettings, *, se
 
     Inner folds repeat all of it, the choice of features too, on their own training part.
     """
-    kept, share, selected, bound, n_chosen = _selected(numbers, outcome, settings, seed)
+    combat, even = _evened(numbers, settings)
+    kept, share, selected, bound, n_chosen = _selected(even, outcome, settings, seed)
     scales = _scales(numbers, kept, selected, settings)
-    searched = [name for name in scales if name not in ("volume", "value")]
+    searched = [name for name in scales if name not in SINGLE]
     best = _strengths(numbers, outcome, settings, seed, searched)
     lines, strengths = {}, {}
     for name, own in scales.items():
         strengths[name] = best.get(name, SINGLE_STRENGTH)
-        columns = _columns(numbers, name, own)
+        columns = _columns(numbers if name in SINGLE else even, name, own)
         lines[name] = fit(columns, outcome, strength=strengths[name], l1_ratio=_l1_ratio(name, settings))
-    return Learned(lines, scales, strengths, kept, share, selected, n_chosen, bound)
+    return Learned(lines, scales, strengths, kept, share, selected, n_chosen, bound, combat)
 
 
 def predicted(learned: Learned, numbers: Numbers) -> dict[str, Floats]:
     """Linear predictors [n] of each model."""
-    return {name: line.of(_columns(numbers, name, learned.scales[name])) for name, line in learned.lines.items()}
+    even = _applied(learned.combat, numbers)
+    return {
+        name: line.of(_columns(numbers if name in SINGLE else even, name, learned.scales[name]))
+        for name, line in learned.lines.items()
+    }
+
+
+def _evened(numbers: Numbers, settings: SignatureSettings) -> tuple[CombatFit | None, Numbers]:
+    """ComBat's fit to these patients, where it is asked for, and their numbers without what it takes for the site's."""
+    if not settings.combat:
+        return None, numbers
+    found = fit_combat(numbers.features, numbers.site)
+    return found, _applied(found, numbers)
+
+
+def _applied(combat: CombatFit | None, numbers: Numbers) -> Numbers:
+    """The numbers without a site's shift and spread; of a site that the fit has not seen they stay as they are."""
+    if combat is None:
+        return numbers
+    return replace(numbers, features=apply_combat(combat, numbers.features, numbers.site, unknown="keep").values)
 
 
 def keep(numbers: Numbers, settings: SignatureSettings) -> Kept:
@@ -223,10 +249,11 @@ def _strengths(
     for k in range(int(folds.max()) + 1):
         train, test = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
         own, own_outcome = numbers.of(train), outcome.of(train)
-        kept, _, selected, _, _ = _selected(own, own_outcome, settings, [*seed, 3 + k])
-        scales = _scales(own, kept, selected, settings)
+        combat, even = _evened(own, settings)
+        kept, _, selected, _, _ = _selected(even, own_outcome, settings, [*seed, 3 + k])
+        scales, all_even = _scales(own, kept, selected, settings), _applied(combat, numbers)
         for name in names:
-            columns = _columns(numbers, name, scales[name])
+            columns = _columns(all_even, name, scales[name])
             for i, strength in enumerate(strengths):
                 line = fit(columns[train], own_outcome, strength=strength, l1_ratio=_l1_ratio(name, settings))
                 lack[name][i] += lack_of_fit(line, columns, outcome, train=train, test=test)

@@ -44,7 +44,8 @@ class SignatureSettings:
     of an intraclass correlation that a feature needs, where a table of these is given. ``selection_threshold``,
     ``expected_false`` and ``n_pairs`` are those of `stability_selection`. ``strengths`` are the inverse penalties C
     among which inner folds choose, ``l1_ratio`` the lasso's share of the elastic net. ``missing`` says what becomes of
-    patients without a clinical value.
+    patients without a clinical value, ``combat`` whether a site's shift and spread are taken out of the features (not
+    of volume and value alone), fitted on training patients.
     """
 
     seed: int = 0
@@ -62,6 +63,7 @@ class SignatureSettings:
     strengths: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     l1_ratio: float = 0.5
     missing: Literal["refuse", "median", "drop"] = "refuse"
+    combat: bool = False
     level: float = 0.95
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class SignatureSettings:
             "strengths": (bool(self.strengths) and all(c > 0 for c in self.strengths), "numbers above 0"),
             "l1_ratio": (0 <= self.l1_ratio <= 1, "from 0 to 1"),
             "missing": (self.missing in ("refuse", "median", "drop"), "refuse, median or drop"),
+            "combat": (isinstance(self.combat, bool), "true or false"),
             "level": (0 < self.level < 1, "between 0 and 1"),
         }
         for field in fields(self):
