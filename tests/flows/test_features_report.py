@@ -122,7 +122,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"model": "radiomics", "metric": "auc_pooled", "value": 0.69, "low": 0.5, "high": 0.85, **common},
         {"model": "radiomics", "metric": "calibration_slope", "value": 0.8, "low": 0.1, "high": 1.6, **common},
         {"model": "radiomics", "metric": "auc_difference", "beside": "volume", "value": 0.04, "low": -0.1, "high": 0.2},
-        {"model": "radiomics", "metric": "auc_difference", "beside": "value", "value": 0.11, "low": 0.02, "high": 0.2},
+        {
+            "model": "radiomics",
+            "metric": "auc_difference",
+            "beside": "value",
+            "value": 0.11,
+            "low": 0.02,
+            "high": 0.2,
+            "verdict": "better",
+        },
     ]
     write_table(table(models, SIGNATURE_MODELS), folder / "models.parquet", SIGNATURE_MODELS)
     rows = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 HEADLINE = ("auc", "c_index")
-ORDER = ("radiomics", "clinical_radiomics", "volume", "value", "clinical")
+ORDER = ("radiomics", "radiomics_all", "clinical_radiomics", "volume", "value", "clinical")
 LABELS: dict[str, str] = {
     "auc": "AUC",
     "auc_pooled": "AUC of mean predictions",
@@ -32,6 +32,7 @@ LABELS: dict[str, str] = {
     "calibration_slope": "Calibration slope",
 }
 DIFFERENCES = {"auc_difference": "AUC", "c_index_difference": "C index"}
+NAMED = {"radiomics": "The signature", "radiomics_all": "The elastic net of all features"}
 MOST_DRAWN = 20
 
 
@@ -52,22 +53,21 @@ def to_know(given: RadiomicsInput) -> list[str]:
         )
     if given.signature and not any(int(row["chosen"]) for row in given.signature):
         said.append("No feature is stable enough: the signature of all patients is empty.")
-    differences = [row for row in given.models if row["model"] == "radiomics" and row["metric"] in DIFFERENCES]
-    return said + [_said_of_difference(row) for row in differences]
+    differences = [row for row in given.models if row["metric"] in DIFFERENCES]
+    of_models = [row for name in NAMED for row in differences if row["model"] == name]
+    return said + [_said_of_difference(row) for row in of_models]
 
 
 def _said_of_difference(row: Row) -> str:
     """Whether the interval of a difference lies on one side of none."""
-    beside = radiomics_words.beside(str(row["beside"]))
+    who, beside = NAMED[str(row["model"])], radiomics_words.beside(str(row["beside"]))
     if wording.is_missing(row["low"]) or wording.is_missing(row["high"]):
-        return f"How the signature compares with {beside} has no interval."
-    if float(row["low"]) > 0:
-        word = "is better than"
-    elif float(row["high"]) < 0:
-        word = "is worse than"
-    else:
-        word = "was not shown to differ from"
-    return f"The signature {word} {beside} (difference {_value(row)} {_ends(row)})."
+        return f"How {who[0].lower()}{who[1:]} compares with {beside} has no interval."
+    # A verdict asks for skill too: better than a model that is worse than chance is no merit.
+    word = {"better": "is better than", "worse": "is worse than"}.get(
+        str(row["verdict"]), "was not shown to differ from"
+    )
+    return f"{who} {word} {beside} (difference {_value(row)} {_ends(row)})."
 
 
 def _value(row: Row) -> str:
@@ -96,10 +96,7 @@ def models(given: RadiomicsInput) -> Section | None:
     table = _model_table(first) if first else None
     if first:
         label = LABELS[str(first[0]["metric"])]
-        lines = [
-            {**row, "label": _with_n(row), "faint": str(row["model"]) not in ("radiomics", "clinical_radiomics")}
-            for row in first
-        ]
+        lines = [{**row, "label": _with_n(row), "faint": "radiomics" not in str(row["model"])} for row in first]
         drawing = figures.forest(lines, prefix="models", title="Models side by side", xlabel=label, reference=0.5)
         caption = (
             f"{label} with its interval, of patients whom the model had not seen. Filled: with radiomics. Hollow: "
@@ -136,7 +133,7 @@ def _model_table(rows: Sequence[Row]) -> Table:
         ]
         for row in rows
     ]
-    return Table(columns, lines, caption=str(rows[0]["method"]), kind="named")
+    return Table(columns, lines, caption="; or ".join(dict.fromkeys(str(row["method"]) for row in rows)), kind="named")
 
 
 def _level(row: Row) -> str:

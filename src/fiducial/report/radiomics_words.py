@@ -22,6 +22,7 @@ FAMILIES: dict[str, str] = {
 }
 MODELS: dict[str, str] = {
     "radiomics": "Radiomics signature",
+    "radiomics_all": "Radiomics, all features",
     "clinical_radiomics": "Clinical and radiomics",
     "volume": "Volume alone",
     "value": "Single value alone",
