@@ -7,8 +7,9 @@ Settled before any result was seen: SUV on a grid of 3 mm, linear; bins of 0.25 
 three dimensions; the defaults of `signature` (20 repeats of 5 folds, seed 0). The set has no clinical variables, so
 there is no clinical model. Two questions, each answered by a paired interval of 95 %: is the signature
 better than SUVmax alone, and than volume alone? Changed after the first result, in which the signature was mostly
-empty: an elastic net of every feature that is left stands beside it (`radiomics_all`), and volume and SUVmax order
-patients without a learned direction; no setting was changed. `plain` is the AUC of the largest SUV in the mask as the
+empty: an elastic net of every feature that is left stands beside it (`radiomics_all`). Changed after simulations of
+noise: volume and SUVmax order patients without a learned direction, and intervals of learned models are wider. No
+setting was changed. `plain` is the AUC of the largest SUV in the mask as the
 files hold it, without interpolation and without any model.
 """
 
