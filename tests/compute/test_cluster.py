@@ -161,21 +161,25 @@ def test_cases_are_sent_as_the_cluster_has_room(functions: Any, two: Two) -> Non
     assert max(ahead) <= 2 * driver.AHEAD
 
 
-def test_resume_and_a_stop_in_the_middle(functions: Any, two: Two, tmp_path: Path) -> None:
+def test_a_stop_in_the_middle_frees_the_machines_and_resume_goes_on(functions: Any, two: Two, tmp_path: Path) -> None:
     calls, ledger = tmp_path / "calls", tmp_path / "ledger"
     calls.mkdir()
-    cases = {str(n): (n, str(calls), {}) for n in range(12)}
+    machines = {machine.raylet: 600.0 for machine in (two.head, two.other)}
+    cases = {str(n): (n, str(calls), {} if n < 3 else machines) for n in range(8)}
 
     def stop(title: str, n_done: int, n_all: int) -> None:
-        if n_done == 4:
+        if n_done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        map_cases(functions.where_it_ran, cases, cluster=two.address, resume=ledger, progress=stop, workers=1)
+        map_cases(functions.where_it_ran, cases, cluster=two.address, resume=ledger, progress=stop, workers=2)
+    assert multiprocessing.active_children() == []
     finished = {json.loads(line)["key"] for line in ledger.read_text().splitlines()[1:]}
-    assert len(finished) == 4
+    assert finished == {"0", "1", "2"}
+    # The two that were begun sleep for ten minutes, unless they were ended.
+    cases = {str(n): (n, str(calls), {}) for n in range(8)}
     given = map_cases(functions.where_it_ran, cases, cluster=two.address, resume=ledger)
-    assert given.results == {str(n): n * n for n in range(12)}
+    assert given.results == {str(n): n * n for n in range(8)}
     assert {(calls / key).read_text().count("\n") for key in finished} == {1}
 
 

@@ -123,3 +123,17 @@ def test_the_label_is_the_cohorts(cohort, tmp_path):
         features(cohort, tmp_path / "a.parquet", config=PyRadiomicsSettings(), perturb=tmp_path / "p.toml", workers=1)
     with pytest.raises(InputRefused, match=r"setting.label: 2\n.*mask_value"):
         features(cohort, tmp_path / "features.parquet", config=PyRadiomicsSettings(label=2), workers=1)
+
+
+def test_each_perturbation_is_a_row_of_the_wide_table():
+    rows = [
+        {"mask": mask, "perturbation": how, "family": "glcm", "feature": "contrast", "aggregation": "", "value": value}
+        for mask, how, value in (("b", "", 1.0), ("b", "turned", 2.0), ("a", "", 3.0))
+    ]
+    names = ("subject", "visit", "site", "split", "image", "structure", "rater")
+    wide = widened(pd.DataFrame(rows).assign(**dict.fromkeys(names, "")))
+    assert wide[["mask", "perturbation", "glcm_contrast"]].values.tolist() == [
+        ["b", "", 1.0],
+        ["b", "turned", 2.0],
+        ["a", "", 3.0],
+    ]

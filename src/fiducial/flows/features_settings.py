@@ -145,7 +145,7 @@ def write_wide(table: str | Path, out: str | Path) -> Path:
 
 
 def widened(found: pd.DataFrame) -> pd.DataFrame:
-    """A row for each region: where it is from, then its features in the order of the long table."""
+    """A row for each region, and for each perturbation of it: where it is from, then its features in order."""
     import pandas as pd
 
     from fiducial.flows.features import WHERE
@@ -156,7 +156,9 @@ def widened(found: pd.DataFrame) -> pd.DataFrame:
         parts = found.reindex(columns=["filter", "family", "feature", "aggregation"]).fillna("").astype(str)
         name = parts.apply(lambda row: "_".join(part for part in row if part), axis=1)
     named = found.assign(name=name)
-    values = named.pivot(index="mask", columns="name", values="value")
-    values = values.reindex(index=named["mask"].drop_duplicates(), columns=named["name"].drop_duplicates())
-    first = named.drop_duplicates("mask")[list(WHERE)].reset_index(drop=True)
+    repeated = "perturbation" in found and bool((found["perturbation"] != "").any())
+    own = ["mask", "perturbation"] if repeated else ["mask"]
+    first = named.drop_duplicates(own)[[*WHERE, *own[1:]]].reset_index(drop=True)
+    values = named.pivot(index=own, columns="name", values="value").reindex(columns=named["name"].drop_duplicates())
+    values = values.reindex(index=pd.MultiIndex.from_frame(first[own]) if repeated else first["mask"])
     return pd.concat([first, values.reset_index(drop=True).rename_axis(columns=None)], axis=1)
