@@ -267,7 +267,8 @@ def test_survival_stands_side_by_side():
         (np.zeros(20), None, 5, "one class only: 0 of 20 patients have the event"),
         (np.ones(20), None, 5, "one class only: 20 of 20"),
         (np.arange(20) < 6, None, 5, "5 folds for 20 patients, 6 of them with the event"),
-        (np.arange(8) < 4, None, 10, "10 folds for 8 patients"),
+        (np.arange(40) < 20, None, 20, "20 folds for 40 patients, 20 of them"),
+        (np.arange(10) < 4, None, 2, "10 patients: inner folds would learn from 4"),
         (np.arange(20) < 3, np.ones(20), 2, "2 folds for 20 patients, 3 of them with the event"),
     ],
 )

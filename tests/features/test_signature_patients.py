@@ -180,6 +180,19 @@ def test_no_volume_no_signature():
     assert "morphology" in refused.value.action
 
 
+def test_a_volume_that_a_patient_lacks_is_none():
+    frame = two()
+    frame.loc[0, "value"] = np.nan
+    with pytest.raises(InputRefused, match="or not of every patient"):
+        patients_of(frame, outcomes(), SPREAD, DEFAULTS)
+
+
+def test_an_infinite_feature_is_a_missing_one():
+    frame = two()
+    frame.loc[frame["feature"] == "contrast", "value"] = np.inf
+    assert np.isnan(patients_of(frame, outcomes(), SPREAD, DEFAULTS).numbers.features[:, 2]).all()
+
+
 @pytest.mark.parametrize(
     "words",
     [{}, {"target": "a", "time": "t", "event": "e"}, {"time": "t"}, {"event": "e"}, {"target": "a", "time": "t"}],

@@ -22,6 +22,7 @@ NAMES = {
     "radiomics_all": "radiomics: all features",
     "clinical_radiomics": "clinical and signature",
 }
+LARGEST = "statistics.maximum"
 VERDICTS = {"better": "better", "worse": "worse", "no_difference_shown": "no difference shown"}
 SHOWN = 8
 
@@ -99,15 +100,16 @@ def _lines(result: Signature) -> list[str]:
 
     metric = next(f.metric for f in result.figures if f.metric in ("auc", "c_index"))
     shown = "AUC" if metric == "auc" else "C-index"
+    names = NAMES | ({} if result.value == LARGEST else {"value": f"{safe(result.value)} alone"})
     lines = [
         f"[bold]{counted(result.n_subjects, 'patient')}, {result.n_events} with {safe(result.outcome)}, "
         f"{counted(result.n_features, 'feature')}[/]",
         *[f"  note: {safe(note)}" for note in result.notes],
     ]
-    lines += [f"  {shown} {_interval(f)}  {NAMES[f.model]}{_noted(f)}" for f in result.figures if f.metric == metric]
+    lines += [f"  {shown} {_interval(f)}  {names[f.model]}{_noted(f)}" for f in result.figures if f.metric == metric]
     for f in result.figures:
         if f.metric == f"{metric}_difference" and "radiomics" in f.model:
-            lines.append(f"  {_interval(f, sign='+')}  {NAMES[f.model]} over {NAMES[f.beside]}: {VERDICTS[f.verdict]}")
+            lines.append(f"  {_interval(f, sign='+')}  {names[f.model]} over {names[f.beside]}: {VERDICTS[f.verdict]}")
     chosen = ", ".join(safe(name) for name in result.chosen[:SHOWN]) or "no feature is stable enough"
     more = f" and {len(result.chosen) - SHOWN} more" if len(result.chosen) > SHOWN else ""
     return [*lines, f"Signature of all patients: {chosen}{more}", f"Tables: [bold]{safe(result.out)}[/]"]

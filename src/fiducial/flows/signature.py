@@ -62,7 +62,8 @@ class Signature:
     """What came out.
 
     ``figures`` are discrimination and its differences; ``chosen`` the features of the signature that was learned from
-    all patients (none is an answer too); ``reports`` the page of each model, for a class.
+    all patients (none is an answer too); ``value`` names the single value; ``reports`` the page of each model, for a
+    class.
     """
 
     out: Path
@@ -70,6 +71,7 @@ class Signature:
     n_subjects: int
     n_events: int
     n_features: int
+    value: str
     figures: tuple[Figure, ...]
     chosen: tuple[str, ...]
     reports: tuple[Path, ...]
@@ -288,6 +290,7 @@ def _said(
         n_subjects=len(patients.subject),
         n_events=int(patients.outcome.event.sum()),
         n_features=len(patients.features),
+        value=patients.names[patients.numbers.value] if patients.numbers.value >= 0 else "",
         figures=tuple(Figure(**{name: row[name] for name in fields}) for row in shown.to_dict("records")),
         chosen=tuple(name_of(row) for row in chosen[chosen["chosen"] == 1].to_dict("records")),
         reports=reports,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from fiducial.features.signature.recipe import Learned, Numbers, learn, predicte
 from fiducial.features.signature.settings import SignatureSettings
 from fiducial.maths.inputs import Floats, Integers
 from fiducial.records.progress import Progress, silent
+
+LEAST = 7
+"""The fewest patients to learn from: halves of them have three."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,14 @@ def require_enough(outcome: Outcome, settings: SignatureSettings) -> None:
     if n_events == 0 or (outcome.time is None and n_events == n):
         raise LabelError(
             f"one class only: {n_events} of {n} patients have the event", legal="patients with the event and without"
+        )
+    trained = n - math.ceil(n / settings.folds)
+    inside = trained - math.ceil(trained / settings.inner_folds)
+    if inside < LEAST:
+        raise LabelError(
+            f"{n} patients: inner folds would learn from {inside}",
+            legal=f"at least {LEAST} patients to learn from in {settings.inner_folds} folds inside {settings.folds}",
+            action="a signature needs more patients than these",
         )
     if least < 2 * settings.folds:
         raise LabelError(

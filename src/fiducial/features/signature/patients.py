@@ -87,7 +87,7 @@ def patients_of(
     labels, clinical, indicator, names = _clinical(labels, asked, settings, notes)
     own = own[own["subject"].isin(labels.index)]
     keys = own[[*KEY, "ibsi_code"]].drop_duplicates(list(KEY)).reset_index(drop=True)
-    volume = _volume(keys)
+    volume = _volume(keys, own)
     table, site = _one_row_each(own, keys, volume, settings, notes)
     table, site = table.loc[labels.index], site.loc[labels.index]
     numbers = Numbers(
@@ -262,14 +262,18 @@ def _clinical(
     return labels, table, np.array(indicator, dtype=bool), tuple(names)
 
 
-def _volume(keys: pd.DataFrame) -> int:
-    """The place of the volume among the features."""
+def _volume(keys: pd.DataFrame, rows: pd.DataFrame) -> int:
+    """The place of the volume among the features; every patient has one."""
+    subjects = rows["subject"].nunique()
     for code in VOLUMES:
+        known = rows[(rows["ibsi_code"] == code) & (rows["filter"] == "") & (rows["value"] > 0)]
         found = np.flatnonzero((keys["ibsi_code"] == code) & (keys["filter"] == ""))
+        if len(found) and known["subject"].nunique() < subjects:
+            continue
         if len(found):
             return int(found[0])
     raise InputRefused(
-        "no volume among the features",
+        "no volume among the features, or not of every patient",
         legal=f"morphology: volume_mesh ({VOLUMES[0]}) or volume_voxel_counting ({VOLUMES[1]})",
         action="compute the family morphology too: no signature is shown without volume alone beside it",
     )
@@ -328,6 +332,7 @@ def _one_row_each(
     place = keys.reset_index().set_index(list(KEY))["index"]
     rows = rows.assign(__place=place.loc[list(rows[list(KEY)].itertuples(index=False, name=None))].to_numpy())
     wide = rows.pivot(index=["subject", "mask"], columns="__place", values="value").sort_index()
+    wide = wide.where(np.isfinite(wide))
     several = int((wide.groupby(level="subject").size() > 1).sum())
     if several:
         what = "largest" if settings.regions == "largest" else "mean"
