@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ from tests.features.signature_tables import planted
 
 from fiducial.errors import InputRefused, TableError
 from fiducial.flows import Asked, SignatureSettings, SignatureTables, signature, verify
-from fiducial.records.radiomics import FEATURES
+from fiducial.records.radiomics import FEATURES, STABILITY
 from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS
-from fiducial.records.tables import read_table, write_table
+from fiducial.records.tables import read_table, table, write_table
 
 QUICK = SignatureSettings(repeats=1, folds=3, inner_folds=2, n_pairs=10, strengths=(1.0,))
 ASKED = Asked(target="spread")
@@ -92,6 +93,24 @@ def test_survival_has_no_audit(tmp_path):
     assert not (tmp_path / "out" / "audit").exists()
     again = signature(files(tmp_path), tmp_path / "out", asked=asked, settings=QUICK, workers=1)
     assert again.figures == found.figures
+
+
+def test_what_does_not_repeat_falls_away(tmp_path):
+    given = files(tmp_path)
+    keys = pd.read_parquet(given.features)[["family", "feature"]].drop_duplicates()
+    rows = keys.assign(icc_1_1_low=np.where(keys["feature"] == "planted", 0.2, 0.9)).to_dict("records")
+    (tmp_path / "repeats").mkdir()
+    write_table(table(rows, STABILITY), tmp_path / "repeats" / "stability.parquet", STABILITY)
+    given = replace(given, stability=tmp_path / "repeats")
+    asked = Asked(time="time", event="event")
+    found = signature(given, tmp_path / "out", asked=asked, settings=QUICK, workers=1)
+    assert "glcm.planted" not in found.chosen
+    chosen = read_table(tmp_path / "out" / "signature.parquet", SIGNATURE).set_index("feature")
+    assert chosen.loc["planted", "reason"] == "not_reproducible"
+    assert (
+        json.loads((tmp_path / "out" / "choices.json").read_text())["tables"]["stability"]["file"]
+        == "stability.parquet"
+    )
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

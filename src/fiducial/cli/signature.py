@@ -62,7 +62,7 @@ def signature(
     regions: Annotated[Regions, typer.Option(help="Of several regions of a patient: which counts.")] = Regions.LARGEST,
     missing: Annotated[Missing, typer.Option(help="Patients without a clinical value.")] = Missing.REFUSE,
     stability: Annotated[
-        Path | None, typer.Option(metavar="FILE.parquet", help="Intraclass correlations: unreproducible features fall.")
+        Path | None, typer.Option(metavar="DIR", help="What `fiducial stability` wrote: unreproducible features fall.")
     ] = None,
     combat: Annotated[
         bool, typer.Option("--combat", help="Take sites' shifts and spreads out of the features, by training patients.")

@@ -124,7 +124,7 @@ def signature(
     out, settings = Path(out), settings or SignatureSettings()
     _require_free(out)
     features = read_table(tables.features, FEATURES)
-    stability = None if tables.stability is None else read_table(tables.stability, STABILITY)
+    stability = None if tables.stability is None else read_table(_stability(tables.stability), STABILITY)
     patients = patients_of(features, _outcomes(tables.outcomes), asked, settings, stability=stability)
     found = cross_validate(patients.numbers, patients.outcome, settings, workers=workers, progress=progress)
     models = figures(patients, found, level=settings.level)
@@ -179,6 +179,11 @@ def _outcomes(path: Path) -> pd.DataFrame:
         ) from error
 
 
+def _stability(path: Path) -> Path:
+    """The table in the folder that `fiducial stability` wrote, or the file that was named."""
+    return path / "stability.parquet" if path.is_dir() else path
+
+
 def _choices(
     tables: Tables, asked: Asked, settings: SignatureSettings, patients: Patients, found: CrossValidated
 ) -> dict[str, Any]:
@@ -190,6 +195,8 @@ def _choices(
     from fiducial.records.files import sha256_file
 
     given = {name: path for name, path in asdict(tables).items() if path is not None}
+    if tables.stability is not None:
+        given["stability"] = _stability(tables.stability)
     return {
         "schema": SCHEMA,
         "asked": asdict(asked),
