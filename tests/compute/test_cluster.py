@@ -290,6 +290,7 @@ def test_a_machine_that_is_killed_loses_no_case(functions: Any, two: Two, tmp_pa
     assert given.results == map_cases(functions.where_it_ran, cases, workers=2).results
 
 
+@pytest.mark.slow
 def test_a_lost_cluster_is_a_refusal_and_what_is_finished_stays(
     functions: Any, two: Two, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,10 +239,9 @@ def _frame(
     names = ["mask", "perturbation", *columns]
     # Every region has the same features in the same order.
     pattern = [row for row in rows if row[0] == rows[0][0] and row[1] == ""]
-    for mask, reason in without.items():
-        said = {"mask": mask, "value": float("nan"), "reason": reason}
-        rows = rows + [[said.get(name, value) for name, value in zip(names, row, strict=True)] for row in pattern]
-    frame = pd.DataFrame(rows, columns=names)
+    says = ({"mask": mask, "value": float("nan"), "reason": reason} for mask, reason in without.items())
+    empty = [[said.get(n, value) for n, value in zip(names, row, strict=True)] for said in says for row in pattern]
+    frame = pd.DataFrame(rows + empty, columns=names)
     frame["value"] = frame["value"].astype("float64")
     own = table[table["role"] == "mask"].rename(columns={"image": "mask", "of": "image"})
     split = table[table["role"] == "image"].set_index("image")["split"]
