@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fiducial.records.progress import Progress, silent
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 TABLE = "stability.parquet"
+SHARED_SHIFT = 0.05
+"""A shift that repeats share, in units of the correlation, from which intervals of ICC(1,1) hold too seldom."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,19 @@ def stability(
         {word: int((said["grade"] == word).sum()) for word in words},
         counts,
         found.left_out,
-        _notes(found.n_regions, found.n_subjects),
+        _notes(found.table, found.n_regions, found.n_subjects),
     )
 
 
-def _notes(n_regions: int, n_subjects: int) -> tuple[str, ...]:
+def _notes(table: pd.DataFrame, n_regions: int, n_subjects: int) -> tuple[str, ...]:
     """What a reader of the intervals has to know."""
     found = []
+    n_shifted = int((table["icc_3_1"] - table["icc_1_1"] > SHARED_SHIFT).sum())
+    if n_shifted:
+        found.append(
+            f"repeats shift {n_shifted} feature(s) in all regions alike (ICC(3,1) is more than {SHARED_SHIFT} above "
+            "ICC(1,1)): their intervals of ICC(1,1) are too narrow"
+        )
     if n_subjects < n_regions:
         found.append(f"{n_regions} regions of {n_subjects} persons count as independent: the intervals are too narrow")
     if n_regions < 10:
