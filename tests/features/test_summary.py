@@ -70,6 +70,14 @@ def test_a_reason_beside_a_value_is_no_missing_value() -> None:
     assert (found.n_missing, found.reasons, found.consensus) == (0, (), False)
 
 
+def test_another_definition_is_said_beside_its_value() -> None:
+    rows = regions({"kurtosis": [1.0, 2.0]}, reason="PyRadiomics' definition: 3 higher")
+    (found,) = feature_summaries(rows)
+    assert (found.n_missing, found.reasons, found.consensus, found.difference) == (0, (), True, "3 higher")
+    (plain,) = feature_summaries(regions({"kurtosis": [1.0, 2.0]}))
+    assert plain.difference == ""
+
+
 def test_perturbed_regions_diagnostics_and_other_raters_do_not_count() -> None:
     plain = regions({"mean": [1.0, 2.0]})
     rows = pd.concat(

@@ -22,14 +22,14 @@ SHOWN = 8
 class RadiomicsInput:
     """What a radiomics page is made from; every row is a mapping, and nothing is computed from them here.
 
-    ``features``: family, feature, aggregation, filter, ibsi_code, consensus, n, n_missing, reasons (pairs), quantiles
-    (smallest, quartiles, largest), histogram, constant. ``alike`` is None or holds ``size`` [p, p], ``cluster`` [p],
-    ``features`` [p] in the order of the map, ``n_regions``, ``n_subjects``, ``structure``, ``missing``, ``constant``,
-    ``incomplete`` and ``threshold``; ``not_alike`` says why there is none. ``stability``, ``models`` and ``signature``
-    are rows of the tables of these names, empty where none was given. ``choices`` are pairs of name and text about how
-    the signature was learned. ``audits`` hold the audit of each model by name; ``evidence_of`` is the one whose rows
-    the sheets name. ``settings`` are pairs of name and text, ``set_aside`` of region and reason. ``sheets`` are those
-    of `fiducial.audit.checklists.radiomics_sheets`, as mappings.
+    ``features``: family, feature, aggregation, filter, ibsi_code, consensus, difference, n, n_missing, reasons (pairs),
+    quantiles (smallest, quartiles, largest), histogram, constant. ``alike`` is None or holds ``size`` [p, p],
+    ``cluster`` [p], ``features`` [p] in the order of the map, ``n_regions``, ``n_subjects``, ``structure``,
+    ``missing``, ``constant``, ``incomplete`` and ``threshold``; ``not_alike`` says why there is none. ``stability``,
+    ``models`` and ``signature`` are rows of the tables of these names, empty where none was given. ``choices`` are
+    pairs of name and text about how the signature was learned. ``audits`` hold the audit of each model by name;
+    ``evidence_of`` is the one whose rows the sheets name. ``settings`` are pairs of name and text, ``set_aside`` of
+    region and reason. ``sheets`` are those of `fiducial.audit.checklists.radiomics_sheets`, as mappings.
     """
 
     title: str

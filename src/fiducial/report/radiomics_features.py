@@ -82,6 +82,8 @@ def _feature(row: Row) -> list[Cell]:
     low, first, median, third, high = (wording.anything(value) for value in row["quantiles"])
     code = str(row["ibsi_code"]) if row["consensus"] else f"{row['ibsi_code']}, no consensus"
     small = ", ".join(part for part in (code, radiomics_words.apart(row)) if part)
+    if row.get("difference"):
+        small += f"{'; ' if small else ''}PyRadiomics: {row['difference']}"
     shown: tuple[str, str] = ("", "")
     if row["n"]:
         shown = ("", f"one value, n = {wording.count(row['n'])}") if row["constant"] else ("", f"n = {row['n']}")

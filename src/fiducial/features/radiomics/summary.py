@@ -18,18 +18,22 @@ N_BINS = 24
 MOST_MISSING = 0.1
 NO_CONSENSUS = "no consensus"
 """A reason that begins so is said of a value that is there."""
+OTHER_DEFINITION = "PyRadiomics' definition: "
+"""So does one of a value that is not by the standard's definition; what differs stands behind."""
 
 
 @dataclass(frozen=True)
 class FeatureSummary:
     """One feature over the regions: quartiles, range, a histogram between its ends, and why values are missing.
 
-    ``key`` is family, feature, aggregation and filter; figures are NaN where no region has a value.
+    ``key`` is family, feature, aggregation and filter; figures are NaN where no region has a value. ``difference`` says
+    how the definition differs from the standard's, empty where it does not.
     """
 
     key: tuple[str, str, str, str]
     ibsi_code: str
     consensus: bool
+    difference: str
     n: int
     n_missing: int
     reasons: tuple[tuple[str, int], ...]
@@ -104,12 +108,18 @@ def _summary(key: Any, rows: pd.DataFrame) -> FeatureSummary:
         key=tuple(map(str, key)),  # type: ignore[arg-type]
         ibsi_code=str(rows["ibsi_code"].iloc[0]),
         consensus=not rows["reason"].str.startswith(NO_CONSENSUS).any(),
+        difference=_difference(rows),
         n=len(known),
         n_missing=len(values) - len(known),
         reasons=tuple((str(reason), int(n)) for reason, n in said.items()),
         quantiles=tuple(quantiles),  # type: ignore[arg-type]
         histogram=histogram,
     )
+
+
+def _difference(rows: pd.DataFrame) -> str:
+    differing = rows.loc[rows["reason"].str.startswith(OTHER_DEFINITION), "reason"]
+    return str(differing.iloc[0]).removeprefix(OTHER_DEFINITION) if len(differing) else ""
 
 
 def compared_columns(rows: pd.DataFrame) -> Compared:

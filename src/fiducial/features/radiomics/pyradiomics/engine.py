@@ -13,6 +13,7 @@ from fiducial.features.radiomics.pyradiomics.names import Named, asked
 from fiducial.features.radiomics.pyradiomics.prepare import Prepared, Spacing, prepare
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings, PyRadiomicsSettings
 from fiducial.features.radiomics.pyradiomics.shape import shape_2d_features, shape_features
+from fiducial.features.radiomics.summary import OTHER_DEFINITION
 from fiducial.features.radiomics.threads import n_threads
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _rows(
     """The rows that are asked for of a class, NaN with its reason where there is no value."""
     for one in asked(of_class, settings.feature_classes[of_class]):
         value = values.get(one.name, float("nan"))
-        reason = one.difference and f"PyRadiomics' definition: {one.difference}"
+        reason = one.difference and f"{OTHER_DEFINITION}{one.difference}"
         if not np.isfinite(value):
             value, reason = float("nan"), missing or UNDEFINED
         shown = "" if name == "original" else name
