@@ -341,7 +341,7 @@ def measure(job: str, folder: Path, pythons: dict[str, str], repeats: int) -> li
     tools = [Peer(pythons[name], name, folder, job) for name in JOBS[job]]
     *ours, peer = tools
     checked = [compared(tool, peer) for tool in ours]
-    # Without repeats the first run counts, which finds everything imported and compiled too.
+    # Without repeats the first run counts, with what is imported late.
     found: dict[str, list[dict[str, Any]]] = {tool.tool: [] if repeats else [tool.first] for tool in tools}
     for turn in range(repeats):
         for tool in tools:
