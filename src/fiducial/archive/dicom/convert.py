@@ -42,7 +42,8 @@ def numbers_of(element: Element, *, signed: bool = False) -> tuple[float, ...]:
     """Finite numbers; () if the value is empty or any is not finite. ``signed`` decides for US or SS."""
     vr, raw = element
     if vr in ("DS", "IS"):
-        text = raw.strip(b" \0")
+        # A zero byte pads at the end alone; anywhere else it makes a number that pydicom does not read.
+        text = raw.rstrip(b" \0").lstrip(b" ")
         try:
             # Python reads a number's bytes as it reads its text.
             parts = text.split(b"\\") if text else ()

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from fiducial.archive.dicom.values import quiet_pydicom, value_of
+from fiducial.archive.dicom.values import quiet_pydicom, text_at
 from fiducial.archive.dicom.walk import UNDEFINED
 from fiducial.archive.dicom.wanted import PIXEL_TAGS
 from fiducial.archive.limits import require_inflatable
@@ -45,7 +45,7 @@ def read_to_pixels(path: Path) -> tuple[Dataset, bool]:
 
 def transfer_syntax(dataset: Dataset) -> str:
     """The transfer syntax that a file states, else the one that it was read as."""
-    stated = str(value_of(dataset.file_meta, "TransferSyntaxUID") or "")
+    stated = text_at(dataset.file_meta, "TransferSyntaxUID")
     if stated:
         return stated
     implicit, little = dataset.original_encoding
