@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fiducial.flows.toml_file import illegal, read_toml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +49,7 @@ def load_settings(
             return PyRadiomicsSettings()
         return Settings(bin_number=32, families=tuple(name for name in FAMILIES if name != "diagnostics"))
     path = Path(config)
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputRefused("no such file", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputRefused(f"no TOML: {error}", where=str(path)) from error
+    said = read_toml(path)
     stated = said.get("profile", profile or "ibsi")
     if profile and stated != profile:
         raise InputRefused(f"profile {stated!r} in the file, {profile!r} asked for", where=str(path))
@@ -74,13 +70,7 @@ def _of_table(said: dict[str, Any], path: Path) -> Settings | PyRadiomicsSetting
     try:
         return Settings(**said)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputRefused(
-            f"{place}: {first['msg']}" if place else str(first["msg"]),
-            where=str(path),
-            legal=f"the settings {', '.join(Settings.model_fields)}",
-        ) from error
+        raise illegal(error, path, legal=f"the settings {', '.join(Settings.model_fields)}") from error
 
 
 def settings_of(said: dict[str, Any]) -> Settings | PyRadiomicsSettings:

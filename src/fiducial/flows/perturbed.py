@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fiducial.flows.toml_file import illegal, read_toml
 
 if TYPE_CHECKING:
     from fiducial.features.radiomics import Settings
@@ -22,24 +23,14 @@ def load_perturbations(path: str | Path) -> Perturbations:
     """
     from pydantic import ValidationError
 
-    from fiducial.errors import InputRefused
     from fiducial.features.radiomics.perturbations import Perturbation, Perturbations
 
     path = Path(path)
     try:
-        return Perturbations(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise InputRefused("no such file", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputRefused(f"no TOML: {error}", where=str(path)) from error
+        return Perturbations(**read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputRefused(
-            f"{place}: {first['msg']}" if place else str(first["msg"]),
-            where=str(path),
-            legal=f"seed, and tables [[perturbation]] of {', '.join(Perturbation.model_fields)}",
-        ) from error
+        legal = f"seed, and tables [[perturbation]] of {', '.join(Perturbation.model_fields)}"
+        raise illegal(error, path, legal=legal) from error
 
 
 def features_after(
