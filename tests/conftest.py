@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from hypothesis import settings
 ROOT = Path(__file__).parents[1]
 # As the command line does (decision 0009); read when OpenMP is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# A shell that starts this in the background has Ctrl-C ignored, here and in every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test is a matter of time: a busy machine fails nothing.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
