@@ -137,3 +137,8 @@ def test_each_perturbation_is_a_row_of_the_wide_table():
         ["b", "turned", 2.0],
         ["a", "", 3.0],
     ]
+
+
+def test_a_folder_is_no_file_of_settings(tmp_path):
+    with pytest.raises(InputRefused, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)

@@ -10,8 +10,6 @@ import typer
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.options import AsJson, Debug, Quiet, Workers
 
-SHOWN = 5
-
 
 def feature_maps(
     cohort: Annotated[Path, typer.Argument(help="A cohort with masks.", show_default=False)],
@@ -29,7 +27,7 @@ def feature_maps(
     debug: Debug = False,
 ) -> None:
     """Write radiomics features of the neighbourhood of every voxel of every mask, a NIfTI file for each feature."""
-    from fiducial.cli.show import counted, safe, show
+    from fiducial.cli.show import counted, safe, set_aside_lines, show
     from fiducial.flows import feature_maps as flow
 
     with progress_shown(quiet=quiet) as progress:
@@ -37,7 +35,5 @@ def feature_maps(
             cohort, out, config=config, radius=radius, masked=not unmasked, workers=workers, progress=progress
         )
     lines = [f"[bold]{counted(result.n_maps, 'map')} of {counted(result.n_regions, 'region')}[/]"]
-    lines += [f"  set aside: {safe(name)}: {safe(reason.splitlines()[0])}" for name, reason in result.set_aside[:SHOWN]]
-    more = len(result.set_aside) - SHOWN
-    lines += [f"  and {more} more; --json names all"] if more > 0 else []
+    lines += set_aside_lines(result.set_aside)
     show(result, [*lines, f"What lies where: [bold]{safe(result.table)}[/]"], as_json=as_json)

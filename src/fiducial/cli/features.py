@@ -10,8 +10,6 @@ import typer
 from fiducial.cli.bars import progress_shown
 from fiducial.cli.options import AsJson, Debug, Quiet, Workers
 
-SHOWN = 5
-
 
 def features(
     cohort: Annotated[Path, typer.Argument(help="A cohort with masks.", show_default=False)],
@@ -47,7 +45,7 @@ def features(
     debug: Debug = False,
 ) -> None:
     """Compute radiomics features (IBSI) of every mask; a region without an answer is set aside by name."""
-    from fiducial.cli.show import counted, safe, show
+    from fiducial.cli.show import counted, safe, set_aside_lines, show
     from fiducial.flows import features as flow
     from fiducial.flows.features_settings import load_settings, write_wide
 
@@ -62,12 +60,7 @@ def features(
     ]
     if result.n_perturbations:
         lines.append(f"  as they are, and again after {counted(result.n_perturbations, 'perturbation')}")
-    for name, reason in result.set_aside[:SHOWN]:
-        first, *more_lines = reason.splitlines()
-        lines.append(f"  set aside: {safe(name)}: {safe(first)}")
-        lines += [f"    {safe(line.strip())}" for line in more_lines if line.startswith("  what to do:")]
-    more = len(result.set_aside) - SHOWN
-    lines += [f"  and {more} more; --json names all"] if more > 0 else []
+    lines += set_aside_lines(result.set_aside)
     lines += [f"The table: [bold]{safe(result.out)}[/]"]
     if wide is not None:
         lines += [f"A row for each region: [bold]{safe(write_wide(result.out, wide))}[/]"]

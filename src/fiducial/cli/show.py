@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def safe(text: object) -> str:
 def counted(n: int, one: str, many: str = "") -> str:
     """``1 image``, ``2,000 images``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def set_aside_lines(set_aside: Sequence[tuple[str, str]], *, shown: int = 5) -> list[str]:
+    """The first of what was set aside, each with its reason and what to do, and how many more there are."""
+    lines = []
+    for name, reason in set_aside[:shown]:
+        first, *more_lines = reason.splitlines()
+        lines.append(f"  set aside: {safe(name)}: {safe(first)}")
+        lines += [f"    {safe(line.strip())}" for line in more_lines if line.startswith("  what to do:")]
+    more = len(set_aside) - shown
+    return [*lines, f"  and {more} more; --json names all"] if more > 0 else lines
 
 
 def verdict_line(verdict: str, text: str) -> str:

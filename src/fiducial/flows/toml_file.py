@@ -16,12 +16,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a file.
 
     Raises:
-        InputRefused: no such file, or no TOML.
+        InputRefused: no such file, one that cannot be read (a folder, say), or no TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputRefused("no such file", where=str(path)) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputRefused(f"cannot be read: {reason}", where=str(path), legal="a TOML file in UTF-8") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputRefused(f"no TOML: {error}", where=str(path)) from error
 

@@ -94,6 +94,18 @@ class Answered:
         return {state: sum(item.state == state for item in self.items) for state in STATES}
 
 
+def stated_facts(facts: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """The facts that say something.
+
+    Raises:
+        TableError: a fact is none of ``known``.
+    """
+    unknown = sorted(set(facts) - set(known))
+    if unknown:
+        raise TableError(f"no such fact: {', '.join(unknown)}", legal=", ".join(known))
+    return {name: text for name, text in facts.items() if text}
+
+
 def checklists(evidence: pd.DataFrame, facts: Mapping[str, str]) -> list[Answered]:
     """Every checklist, filled from evidence rows and facts.
 
@@ -106,10 +118,7 @@ def checklists(evidence: pd.DataFrame, facts: Mapping[str, str]) -> list[Answere
     """
     from fiducial.audit.checklists import CHECKLISTS
 
-    unknown = sorted(set(facts) - set(FACTS))
-    if unknown:
-        raise TableError(f"no such fact: {', '.join(unknown)}", legal=", ".join(FACTS))
-    said = {name: text for name, text in facts.items() if text}
+    said = stated_facts(facts, FACTS)
     spoken = spoken_rows(evidence)
     return [_answered(file, spoken, said) for file in CHECKLISTS.values()]
 

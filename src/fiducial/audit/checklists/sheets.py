@@ -13,8 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fiducial.audit.checklists.fill import Answer, Item, answer_item, met_by, spoken_rows
-from fiducial.errors import TableError
+from fiducial.audit.checklists.fill import Answer, Item, answer_item, met_by, spoken_rows, stated_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,11 +148,8 @@ def radiomics_sheets(evidence: pd.DataFrame, facts: Mapping[str, str]) -> list[S
     """
     from fiducial.audit.checklists import RADIOMICS
 
-    unknown = sorted(set(facts) - set(RADIOMICS_FACTS))
-    if unknown:
-        raise TableError(f"no such fact: {', '.join(unknown)}", legal=", ".join(RADIOMICS_FACTS))
-    said = {name: text for name, text in facts.items() if text}
-    return [_filled(file, spoken_rows(evidence), said) for file in RADIOMICS.values()]
+    said, spoken = stated_facts(facts, RADIOMICS_FACTS), spoken_rows(evidence)
+    return [_filled(file, spoken, said) for file in RADIOMICS.values()]
 
 
 @lru_cache(maxsize=4)
