@@ -37,6 +37,22 @@ def pyradiomics_features(
     *,
     threads: int = 0,
 ) -> pd.DataFrame:
+    """The rows of `pyradiomics_rows` as a table with the columns `COLUMNS`."""
+    import pandas as pd
+
+    rows = pyradiomics_rows(image, mask, spacing_mm, settings, threads=threads)
+    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
+    return pd.DataFrame({name: list(values) for name, values in zip(COLUMNS, columns, strict=True)})
+
+
+def pyradiomics_rows(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: Spacing,
+    settings: PyRadiomicsSettings | None = None,
+    *,
+    threads: int = 0,
+) -> list[Row]:
     """Features of one region by PyRadiomics' definitions, one row each.
 
     Args:
@@ -57,8 +73,6 @@ def pyradiomics_features(
         InputRefused: a region that PyRadiomics takes no features of.
         VoxelError: NaN or infinite intensities.
     """
-    import pandas as pd
-
     settings = settings or PyRadiomicsSettings()
     prepared = prepare(image, mask, spacing_mm, settings)
     rows: list[Row] = []
@@ -69,7 +83,7 @@ def pyradiomics_features(
         own = settings.for_image(image_type)
         for name, made, missing in images_of(image_type, prepared.image, prepared.spacing_mm, own):
             rows += _of_image(name, made, missing, prepared, settings, own=own, threads=threads)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return rows
 
 
 def _of_shape(prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row]:
