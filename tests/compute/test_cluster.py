@@ -193,9 +193,9 @@ def test_no_word_of_a_case_is_in_the_logs_of_ray(functions: Any, two: Two, capfd
     assert not [path for path in logs if name.encode() in path.read_bytes()]
 
 
-def test_features_of_a_cohort_are_the_same_on_a_cluster(
-    two: Two, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def broken_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cohort of three images with a mask each, of which the second image is broken; its folder is the current one."""
     rng = np.random.default_rng(0)
     grid = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
     mask = np.zeros(grid.shape, np.uint8)
@@ -208,15 +208,27 @@ def test_features_of_a_cohort_are_the_same_on_a_cluster(
     (tmp_path / "images/case1.nii.gz").write_bytes(b"broken")
     (tmp_path / "radiomics.toml").write_text('families = ["statistics"]\n')
     monkeypatch.chdir(tmp_path)
-    plain = ["features", "cohort", "--config", "radiomics.toml", "--quiet", "--json", "--out"]
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["features", "feature-maps"])
+def test_a_cohort_gives_the_same_on_a_cluster(
+    two: Two, broken_cohort: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
     said = []
-    for where in (["here.parquet", "--workers", "1"], ["there.parquet", "--cluster", two.address]):
-        assert run([*plain, *where]) == 0
+    for where in (["here", "--workers", "1"], ["there", "--cluster", two.address]):
+        assert run([command, "cohort", "--config", "radiomics.toml", "--quiet", "--json", "--out", *where]) == 0
         said.append(json.loads(capfd.readouterr().out))
-    here, there = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("here", "there"))
-    pd.testing.assert_frame_equal(here, there)
-    assert said[0] | {"out": ""} == said[1] | {"out": ""}
     assert [name for name, _ in said[1]["set_aside"]] == ["case1~label_1"]
+    assert said[0] | {"out": "", "table": ""} == said[1] | {"out": "", "table": ""}
+    if command == "features":
+        pd.testing.assert_frame_equal(pd.read_parquet("here"), pd.read_parquet("there"))
+    else:
+        here, there = (
+            {str(p.relative_to(name)): p.read_bytes() for p in Path(name).rglob("*.*")} for name in ("here", "there")
+        )
+        assert len(here) == 2 * 18 + 1
+        assert here == there
 
 
 def test_a_machine_with_another_version_is_named(functions: Any) -> None:

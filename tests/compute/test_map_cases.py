@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fiducial.compute import map_cases, visible_cores
+from fiducial.compute import Failure, MapResult, map_cases, visible_cores
 from fiducial.compute.cores import quota_cores
 from fiducial.errors import InputRefused
 
@@ -150,6 +150,18 @@ def test_a_ledger_torn_in_its_first_line_starts_anew(functions: Any, tmp_path: P
     (tmp_path / "l").write_text('{"ledg')
     assert map_cases(functions.double, {"a": 1}, resume=tmp_path / "l").results == {"a": 2}
     assert len((tmp_path / "l").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"), [("WorkerDied", True), ("OtherVersion", True), ("UnreadableFile", False), ("", False)]
+)
+def test_a_ledger_stays_where_a_case_may_do_better_the_next_time(tmp_path: Path, error: str, stays: bool) -> None:
+    ledger = tmp_path / "ledger"
+    ledger.touch()
+    MapResult({"a": 1}, (Failure("b", error, ""),) if error else ()).forget(ledger)
+    assert ledger.exists() == stays
+    MapResult({}, ()).forget(ledger)
+    assert not ledger.exists()
 
 
 def test_resumed_results_equal_fresh_ones(functions: Any, tmp_path: Path) -> None:

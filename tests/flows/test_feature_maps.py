@@ -56,6 +56,41 @@ def test_the_files_hold_what_the_function_gives_where_the_region_lies(cohort, tm
     assert (file.affine @ [0, 0, 0, 1]) == pytest.approx(GRID.affine @ [2, 3, 1, 1])
 
 
+def test_a_run_that_was_broken_off_goes_on_and_leaves_no_ledger(cohort, tmp_path):
+    config = tmp_path / "maps.toml"
+    config.write_text('families = ["statistics"]\n')
+    whole = feature_maps(cohort, tmp_path / "whole", config=config, workers=1)
+
+    def stop(title, n_done, n_total):
+        if title == "maps" and n_done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        feature_maps(cohort, tmp_path / "maps", config=config, workers=1, progress=stop)
+    assert [path.suffix for path in (tmp_path / "maps").glob(".*")] == [".ledger"]
+    # What is finished is not read again, so that its image may even be gone.
+    (tmp_path / "images/case0.nii.gz").unlink()
+    made = feature_maps(cohort, tmp_path / "maps", config=config, workers=1)
+    assert (made.n_regions, made.n_maps, made.set_aside) == (2, 2 * 18, ())
+    assert made.table.read_bytes() == whole.table.read_bytes()
+    assert list((tmp_path / "maps").glob(".*")) == []
+    again = feature_maps(cohort, tmp_path / "maps", config=config, workers=1)
+    ((name, reason),) = again.set_aside
+    assert name == "case0~label_1"
+    assert "no-such-file: no such file" in reason
+
+
+def test_where_nothing_has_maps_the_next_run_looks_again(cohort, tmp_path):
+    kept = {path: path.read_bytes() for path in (tmp_path / "images").iterdir()}
+    for path in kept:
+        path.write_bytes(b"broken")
+    with pytest.raises(InputRefused, match=r"no region has maps \(2 set aside; the first: case0~label_1: "):
+        feature_maps(cohort, tmp_path / "maps", workers=1)
+    for path, held in kept.items():
+        path.write_bytes(held)
+    assert feature_maps(cohort, tmp_path / "maps", workers=1).n_regions == 2
+
+
 def test_without_settings_every_family_in_32_levels(cohort, tmp_path):
     made = feature_maps(cohort, tmp_path / "maps", radius=2, workers=1)
     assert made.n_maps == 2 * (18 + 23 + 25 + 16 + 16 + 5 + 17)

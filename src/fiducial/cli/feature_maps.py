@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fiducial.cli.bars import progress_shown
-from fiducial.cli.options import AsJson, Debug, Quiet, Workers
+from fiducial.cli.options import AsJson, Cluster, Debug, Quiet, Workers
 
 
 def feature_maps(
@@ -22,6 +22,7 @@ def feature_maps(
         bool, typer.Option("--unmasked", help="Neighbourhoods hold voxels outside the region too.")
     ] = False,
     workers: Workers = 0,
+    cluster: Cluster = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -32,7 +33,14 @@ def feature_maps(
 
     with progress_shown(quiet=quiet) as progress:
         result = flow(
-            cohort, out, config=config, radius=radius, masked=not unmasked, workers=workers, progress=progress
+            cohort,
+            out,
+            config=config,
+            radius=radius,
+            masked=not unmasked,
+            workers=workers,
+            cluster=cluster,
+            progress=progress,
         )
     lines = [f"[bold]{counted(result.n_maps, 'map')} of {counted(result.n_regions, 'region')}[/]"]
     lines += set_aside_lines(result.set_aside)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fiducial.cli.bars import progress_shown
-from fiducial.cli.options import AsJson, Debug, Quiet, Workers
+from fiducial.cli.options import AsJson, Cluster, Debug, Quiet, Workers
 
 
 def features(
@@ -34,12 +34,7 @@ def features(
         Path | None, typer.Option(metavar="FILE.csv", help="Also a row for each region and a column for each feature.")
     ] = None,
     workers: Workers = 0,
-    cluster: Annotated[
-        str,
-        typer.Option(
-            metavar="HOST:PORT", help="Compute on the machines of a Ray cluster; see the how-to.", show_default=False
-        ),
-    ] = "",
+    cluster: Cluster = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,

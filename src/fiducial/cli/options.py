@@ -14,6 +14,12 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Replaces the study's seed
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run; the result is the same.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 takes every core.")]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT", help="Compute on the machines of a Ray cluster; see the how-to.", show_default=False
+    ),
+]
 RequirePass = Annotated[
     bool, typer.Option("--require-pass", help="Exit with 2 unless every acceptance criterion is passed.")
 ]

@@ -13,6 +13,9 @@ from fiducial.compute.ledger import Ledger
 from fiducial.compute.workers import Outcome, attempt, in_worker, outcomes_of_workers
 from fiducial.records.progress import Progress, silent
 
+OF_THE_MACHINE = ("WorkerDied", "OtherVersion")
+"""Failures that say nothing of the case."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -30,6 +33,15 @@ class MapResult:
 
     results: dict[str, Any]
     failures: tuple[Failure, ...]
+
+    def forget(self, ledger: Path) -> None:
+        """Remove the ledger of work that is done; it stays where a case may do better the next time.
+
+        That is one whose worker died, with more memory, or that a machine of another version was given: the same
+        command then runs it again, and nothing else.
+        """
+        if not any(failure.error in OF_THE_MACHINE for failure in self.failures):
+            ledger.unlink(missing_ok=True)
 
 
 def map_cases(  # noqa: PLR0913 - where and how a loop runs

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.flows.extras import require_modules
+from fiducial.flows.volumes import one_volume, place
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class MapsOfMask:
     options: dict[str, Any]
 
 
-def feature_maps(
+def feature_maps(  # noqa: PLR0913 - what a user may say of maps
     cohort: str | Path,
     out: str | Path,
     *,
@@ -50,12 +51,14 @@ def feature_maps(
     radius: int = 1,
     masked: bool = True,
     workers: int = 0,
+    cluster: str = "",
     progress: Progress = silent,
 ) -> MadeMaps:
     """Write the maps of every mask of a cohort: a folder for each mask, a NIfTI file for each feature, one table.
 
     Maps are cut to the region's box, lie where it does in the world, and are NaN outside it. A region that has none is
-    set aside with its reason.
+    set aside with its reason, and the rest goes on. A run that was broken off is taken up again by the same command:
+    finished masks stand in a ledger in ``out`` until all are done.
 
     Args:
         cohort: The cohort folder.
@@ -64,39 +67,59 @@ def feature_maps(
         radius: Voxels of a neighbourhood on each side of its middle.
         masked: Neighbourhoods hold the region's voxels only (see `radiomics_map`).
         workers: Processes, 0 = as many as cores.
+        cluster: ``HOST:PORT`` of a Ray cluster whose machines all see the cohort and ``out`` at the same paths; see
+            `map_cases`.
         progress: Called as ``progress(title, n_done, n_total)``.
 
     Raises:
-        InputRefused: no mask in the cohort, an illegal setting, or no region that has maps.
+        InputRefused: no mask in the cohort, an illegal setting, no region that has maps, or no such cluster.
     """
     from fiducial.cohort import load_cohort
+    from fiducial.cohort.table import cohort_digest
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
+    from fiducial.records.files import sha256_json
 
-    require_modules("numba", "pywt")
+    require_modules("numba", "pywt", *(["ray"] if cluster else []))
     from fiducial.features.radiomics.map_kernels import warm_up_maps
 
-    cohort, out = Path(cohort), Path(out)
+    cohort, out = Path(cohort).resolve(), Path(out)
     settings = _settings(config, radius)
     table = load_cohort(cohort)
-    masks = table[(table["role"] == "mask") & (table["of"] != "")]
+    images = table[table["role"] == "image"].set_index("image")["path"]
+    masks = table[(table["role"] == "mask") & table["of"].isin(images.index)]
     if masks.empty:
         raise InputRefused("no mask in this cohort", where=str(cohort), action="ingest images with masks")
     progress("compiling loops (the first time)", 0, 1)
     warm_up_maps()
     progress("compiling loops (the first time)", 1, 1)
-    options = {"radius": radius, "masked": masked, "threads": 0 if workers == 1 else 1}
-    cases = _cases(table, masks, cohort, out, settings, options)
-    done = map_cases(maps_of, cases, workers=workers, progress=progress, title="maps")
-    aside = [(one.key, one.message or one.error) for one in done.failures]
+    said = settings.model_dump(mode="json")
+    options = {"radius": radius, "masked": masked}
+    ledger = out / f".{sha256_json([said, options, cohort_digest(table)])[:12]}.ledger"
+    threads = 0 if workers == 1 and not cluster else 1
+    cases = {
+        str(row["image"]): MapsOfMask(
+            place(str(images[row["of"]]), cohort),
+            place(str(row["path"]), cohort),
+            int(row["mask_value"]),
+            str(out.resolve() / folder_name(row["image"])),
+            said,
+            {**options, "threads": threads},
+        )
+        for row in masks.to_dict("records")
+    }
+    done = map_cases(maps_of, cases, workers=workers, cluster=cluster, progress=progress, title="maps", resume=ledger)
+    aside = [(one.key, f"{one.error}: {one.message}") for one in done.failures]
     aside += [(mask, str(made)) for mask, made in done.results.items() if isinstance(made, str)]
     made = {mask: files for mask, files in done.results.items() if not isinstance(files, str)}
     if not made:
+        done.forget(ledger)
         mask, reason = aside[0]
         raise InputRefused(
             f"no region has maps ({len(aside)} set aside; the first: {mask}: {reason})", where=str(cohort)
         )
     listed = _listed(masks, made, out)
+    done.forget(ledger)
     return MadeMaps(out, listed, len(made), sum(len(files) for files in made.values()), tuple(aside))
 
 
@@ -104,18 +127,17 @@ def maps_of(case: MapsOfMask) -> list[tuple[str, str, str, str]] | str:
     """Write the maps of one mask: (family, feature, code, file) of each; or why it has none."""
     import numpy as np
 
-    from fiducial.archive import read_image, read_mask, write_nifti
+    from fiducial.archive import read_mask, write_nifti
+    from fiducial.archive.regrid import resample_command
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import Settings, radiomics_map
     from fiducial.features.radiomics.catalogue import catalogue
     from fiducial.records.image import Geometry, Image
 
-    image = read_image(case.image)
-    if image.array.shape[0] != 1:
-        return f"channels: {image.array.shape[0]} channels; radiomics is of one"
     try:
+        image = one_volume(case.image)
         mask = read_mask(case.mask, label=case.mask_value)
-        image.geometry.require_match(mask.geometry, where=case.mask)
+        image.geometry.require_match(mask.geometry, where=case.mask, action=resample_command(case.mask, case.image))
         spacing_mm = image.geometry.spacing_mm
         maps = radiomics_map(image.array[0], mask.array[0], spacing_mm, Settings(**case.settings), **case.options)
     except InputRefused as refusal:
@@ -142,31 +164,6 @@ def _settings(config: str | Path | None, radius: int) -> Settings:
         raise InputRefused("maps by PyRadiomics' profile", where=str(config), legal="settings of the profile ibsi")
     require_mappable(settings, radius)
     return settings
-
-
-def _cases(
-    table: pd.DataFrame,
-    masks: pd.DataFrame,
-    cohort: Path,
-    out: Path,
-    settings: Settings,
-    options: dict[str, Any],
-) -> dict[str, MapsOfMask]:
-    images = table[table["role"] == "image"].set_index("image")["path"]
-    said = settings.model_dump(mode="json")
-    return {
-        # A path of the table is relative to the cohort's folder where the file lies in it.
-        row["image"]: MapsOfMask(
-            str(cohort / images[row["of"]]),
-            str(cohort / row["path"]),
-            int(row["mask_value"]),
-            str(out / folder_name(row["image"])),
-            said,
-            options,
-        )
-        for row in masks.to_dict("records")
-        if row["of"] in images.index
-    }
 
 
 def folder_name(mask: str) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.flows.extras import require_modules
+from fiducial.flows.volumes import one_volume, place
 from fiducial.records.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fiducial.features.radiomics import PyRadiomicsSettings, Settings
-    from fiducial.records.image import Image
 
 WHERE = ("subject", "visit", "site", "split", "image", "mask", "structure", "rater")
 
@@ -109,6 +109,7 @@ def features(
     aside = [*lost, *((mask, reason) for mask, reason, _ in found)]
     rows = [row for made in done.results.values() for row in made["rows"]]
     if not rows:
+        done.forget(ledger)
         first = aside[0] if aside else ("", "")
         raise InputRefused(
             f"no region has features ({len(aside)} set aside; the first: {first[0]}: {first[1]})", where=str(cohort)
@@ -117,9 +118,7 @@ def features(
     with atomic_path(out) as part:
         frame.to_parquet(part, index=False)
     write_record(out, settings.model_dump(mode="json"), aside, perturbations=plans)
-    # A case whose worker died may do better the next time, with more memory: the same command then tries it alone.
-    if not any(f.error == "WorkerDied" for f in done.failures):
-        ledger.unlink(missing_ok=True)
+    done.forget(ledger)
     n_images = frame[~frame["mask"].isin(short)]["image"].nunique()
     n_regions, plain = len({row[0] for row in rows}), sum(row[1] == "" for row in rows)
     n_perturbations = 0 if asked is None else len(asked.repeats())
@@ -145,7 +144,7 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     rows: list[list[Any]] = []
     aside: list[tuple[str, str, str]] = []
     try:
-        image = _one_volume(case.path)
+        image = one_volume(case.path)
     except InputRefused as refusal:
         return {"rows": rows, "aside": [(mask, str(refusal), refusal.given) for mask, _, _ in case.masks]}
     voxels, spacing_mm = image.array[0], image.geometry.spacing_mm
@@ -171,27 +170,6 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     return {"rows": rows, "aside": aside}
 
 
-def _one_volume(path: str) -> Image:
-    """The image, which must be of one channel.
-
-    Raises:
-        InputRefused: it cannot be read, or holds several volumes.
-    """
-    from fiducial.archive import read_image
-    from fiducial.errors import GeometryError
-
-    image = read_image(path)
-    n_volumes = image.array.shape[0]
-    if n_volumes != 1:
-        raise GeometryError(
-            f"several-volumes: {n_volumes} volumes or channels in one image (4-D, or colour)",
-            where=path,
-            legal="one value at each voxel",
-            action="write the volume that is meant (or a grey image) to a file of its own, and ingest that",
-        )
-    return image
-
-
 def _by_file(masks: tuple[tuple[str, str, int], ...]) -> dict[str, list[tuple[str, int]]]:
     """Regions by the file that they are in, in order."""
     files: dict[str, list[tuple[str, int]]] = {}
@@ -210,16 +188,11 @@ def _cases(
     cases = {}
     for image, group in masks.groupby("of", sort=False):
         found = tuple(
-            (str(row["image"]), _place(str(row["path"]), folder), int(row["mask_value"]))
+            (str(row["image"]), place(str(row["path"]), folder), int(row["mask_value"]))
             for row in group.to_dict("records")
         )
-        cases[str(image)] = RegionsOfImage(str(image), _place(str(images[image]), folder), found, said, perturbations)
+        cases[str(image)] = RegionsOfImage(str(image), place(str(images[image]), folder), found, said, perturbations)
     return cases
-
-
-def _place(path: str, folder: Path) -> str:
-    """A path of the table, which is relative to the cohort's folder where the file lies in it."""
-    return path if Path(path).is_absolute() else str(folder / path)
 
 
 def _digest(settings: Settings | PyRadiomicsSettings, table: pd.DataFrame, perturbations: dict[str, Any]) -> str:
