@@ -70,7 +70,8 @@ def given_case(folder: Path) -> tuple[Any, Any, tuple[float, float, float]]:
 
 def fiducial_job(folder: Path, job: str) -> Job:
     """Our features; of filtered images under the filter's name."""
-    from fiducial.features.radiomics import FAMILIES, Settings, radiomics
+    from fiducial.features.radiomics import FAMILIES, Settings
+    from fiducial.features.radiomics.engine import region_rows
     from fiducial.features.radiomics.kernels import warm_up
     from fiducial.features.radiomics.settings import LogFilter, WaveletFilter
 
@@ -86,32 +87,30 @@ def fiducial_job(folder: Path, job: str) -> Job:
         }
     if job == "ibsi":
         families = tuple(f for f in FAMILIES if f != "diagnostics")
-        asked = {"": Settings(families=families, bin_number=LEVELS, ivh="arbitrary")}
+        settings = Settings(families=families, bin_number=LEVELS, ivh="arbitrary")
     else:
-        plain = Settings(families=("morphology", *same), bin_number=LEVELS, aggregations=("3d_averaged",))
-        asked = {"": plain}
+        settings = Settings(families=("morphology", *same), bin_number=LEVELS, aggregations=("3d_averaged",))
     if job == "filtered":
         flat = bool(np.ptp(mm) > 1e-3)  # the filter wants equal spacing, and otherwise works in slices
         filters = {f"log-{s:g}": LogFilter(sigma_mm=s, in_slice=flat) for s in SIGMAS_MM}
         bands = [x + y + z for x in "LH" for y in "LH" for z in "LH"]
         filters |= {f"wavelet-{b}": WaveletFilter(wavelet="coif1", bands=b) for b in bands}
-        asked |= {k: plain.model_copy(update={"families": same, "filter": f}) for k, f in filters.items()}
+        settings = settings.model_copy(update={"filters": filters})
 
     def run() -> Values:
-        found = {}
-        for name, settings in asked.items():
-            table = radiomics(image, mask, mm, settings)
-            names = (table["family"] + "/" + table["feature"]).tolist()
-            found |= {f"{name}|{n}" if name else n: v for n, v in zip(names, table["value"].tolist(), strict=True)}
-        return found
+        return {
+            f"{of}|{family}/{name}" if of else f"{family}/{name}": value
+            for of, family, name, _, _, value, _ in region_rows(image, mask, mm, settings)
+        }
 
     return run
 
 
 def profile_job(folder: Path, job: str) -> Job:
     """Ours by PyRadiomics' definitions, under its names."""
-    from fiducial.features.radiomics import PyRadiomicsSettings, radiomics
+    from fiducial.features.radiomics import PyRadiomicsSettings
     from fiducial.features.radiomics.kernels import warm_up
+    from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_rows
 
     warm_up()
     image, mask, mm = given_case(folder)
@@ -122,9 +121,8 @@ def profile_job(folder: Path, job: str) -> Job:
     settings = PyRadiomicsSettings(**said)
 
     def run() -> Values:
-        table = radiomics(image, mask, mm, settings)
-        names = table["pyradiomics"].str.removeprefix("original_")
-        return dict(zip(names.tolist(), table["value"].tolist(), strict=True))
+        rows = pyradiomics_rows(image, mask, mm, settings)
+        return {str(row[-1]).removeprefix("original_"): row[5] for row in rows}
 
     return run
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from scipy.ndimage import convolve1d
 
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
 from fiducial.features.radiomics import filters as f
+from fiducial.features.radiomics.lines import Line, responses
 from fiducial.features.radiomics.settings import GaborFilter, LogFilter, MeanFilter
 
 PI = np.pi
@@ -155,6 +158,38 @@ def test_bands_of_a_wavelet_hold_the_whole_image():
     assert energy == pytest.approx(8 * (image**2).sum())
 
 
+@pytest.mark.parametrize("boundary", ["zero", "nearest", "periodic", "mirror"])
+@pytest.mark.parametrize("box", [(3, 6), (0, 2), (9, 12), (0, 12)])
+@pytest.mark.parametrize(
+    "respond",
+    [
+        lambda x, **given: f.mean_filter(x, support=5, **given),
+        lambda x, **given: f.laplacian_of_gaussian(x, (1, 1, 1), sigma_mm=1.5, **given),
+        lambda x, **given: f.wavelet_filter(x, wavelet="db3", bands="LHH", level=2, rotation_invariant=True, **given),
+        lambda x, **given: f.wavelet_filter(x, wavelet="haar", bands="HL", rotation_invariant=True, **given),
+        lambda x, **given: f.laws_filter(x, kernels="L5E5S3", energy_reach=4, rotation_invariant=True, **given),
+    ],
+)
+def test_a_box_of_a_response_is_that_of_the_whole(respond, box, boundary):
+    image = np.random.default_rng(3).normal(size=(12, 13, 14))
+    part = tuple(slice(box[0], box[1] + k) for k in range(3))
+    inner = respond(image, boundary=boundary, box=part)
+    assert np.allclose(inner, respond(image, boundary=boundary)[part], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "nearest", "periodic", "mirror"])
+@pytest.mark.parametrize("shape", [(9, 8, 7), (9, 8, 1), (2, 3, 2)])
+def test_lines_are_scipys_convolutions(shape, boundary):
+    """Kernels of even and odd length, longer than the image too; zeros within."""
+    image = np.random.default_rng(4).normal(size=shape)
+    for kernel in ([1.0, 2.0, 4.0], [0.5, -1.0], [0.0, 0.0, 3.0, 0.0, 1.0, 0.0, 7.0, 8.0, 9.0]):
+        for axis in range(3):
+            term = tuple((Line.of(kernel),) if a == axis else () for a in range(3))
+            (ours,) = responses(image, [term], boundary)
+            mode = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}[boundary]
+            assert np.allclose(ours, convolve1d(image, kernel, axis=axis, mode=mode))
+
+
 # With features.
 
 
@@ -178,7 +213,77 @@ def test_the_region_is_resegmented_by_what_was_there_before():
     assert whole["value"].iloc[0] * 729 - kept["value"].iloc[0] * 728 == pytest.approx(1 + 499 / 27)
 
 
+def region_of_noise():
+    rng = np.random.default_rng(5)
+    mask = np.zeros((30, 30, 24))
+    mask[3:12, 8:20, 6:15] = 1
+    return rng.normal(100, 10, mask.shape), mask
+
+
+def test_several_filters_give_what_each_gives_alone():
+    image, mask = region_of_noise()
+    named = {"fine": LogFilter(sigma_mm=1.0), "coarse": LogFilter(sigma_mm=4.0), "even": MeanFilter(support=3)}
+    given = {"families": ("morphology", "statistics", "glcm"), "resegment": (80, 120)}
+    both = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(filters=named, response_bin_number=8, bin_width=5, **given))
+    assert both["filter"].drop_duplicates().tolist() == ["", *named]
+    plain = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(bin_width=5, **given))
+    assert both[both["filter"] == ""].reset_index(drop=True).equals(plain)
+    for name, filter_ in named.items():
+        alone = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(filter=filter_, bin_number=8, **given))
+        own = both[both["filter"] == name]
+        assert not (own["family"] == "morphology").any()
+        expected = alone[alone["filter"] == filter_.kind]["value"].to_numpy()
+        assert np.allclose(own["value"].to_numpy(), expected, rtol=1e-9)
+
+
+def test_shape_is_of_the_image_where_a_filter_makes_the_rest():
+    image, mask = region_of_noise()
+    given = {"families": ("morphology", "statistics")}
+    table = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(filter=MeanFilter(support=3), **given))
+    assert table.groupby("family", sort=False)["filter"].unique().map(list).to_dict() == {
+        "morphology": [""],
+        "statistics": ["mean"],
+    }
+    plain = radiomics(image, mask, (1.0, 1.0, 1.0), Settings(**given))
+    assert table[table["family"] == "morphology"]["value"].equals(plain[plain["family"] == "morphology"]["value"])
+
+
+def test_threads_change_nothing():
+    rng = np.random.default_rng(6)
+    image, mask = rng.normal(size=(40, 40, 40)), np.ones((40, 40, 40))
+    named = {"a": LogFilter(sigma_mm=2.0), "b": MeanFilter(support=5)}
+    given = Settings(families=("statistics", "glcm"), bin_number=8, filters=named)
+    one, two = (radiomics(image, mask, (1.0, 1.0, 1.0), given, threads=n) for n in (1, 2))
+    assert one.equals(two)
+
+
+def test_an_empty_region_has_the_rows_of_every_image():
+    image, mask = region_of_noise()
+    given = Settings(families=("morphology", "statistics"), filters={"even": MeanFilter(support=3)})
+    full, empty = (radiomics(image, m, (1.0, 1.0, 1.0), given) for m in (mask, np.zeros_like(mask)))
+    assert empty["value"].isna().all()
+    columns = ["filter", "family", "feature", "aggregation"]
+    assert empty[columns].equals(full[columns])
+
+
 # What is refused.
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"filters": {"a": MeanFilter(support=3)}}, "legal: a number of grey levels of response maps"),
+        ({"filters": {"a": MeanFilter(support=3)}, "bin_width": 5}, "legal: a number of grey levels of response maps"),
+        (
+            {"filters": {"a": MeanFilter(support=3)}, "bin_number": 8, "filter": MeanFilter(support=3)},
+            "legal: one of the two",
+        ),
+        ({"filters": {"a b": MeanFilter(support=3)}, "bin_number": 8}, "should match pattern"),
+    ],
+)
+def test_illegal_filters(given, message):
+    with pytest.raises(ValidationError, match=message):
+        Settings(**given)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,16 @@ def test_a_filter_is_told_with_its_parameters() -> None:
     assert said["image_types"].startswith("Laplacian of Gaussian: sigma mm 3.0, cutoff 4.0, boundary mirror")
 
 
+def test_several_filters_are_told_by_name_with_their_grey_levels() -> None:
+    given = {
+        "filters": {"fine": {"kind": "log", "sigma_mm": 1.0}, "even": {"kind": "mean", "support": 3}},
+        "response_bin_number": 16,
+    }
+    said = facts.of_settings(Settings(**given).model_dump(mode="json"))["image_types"]  # type: ignore[arg-type]
+    assert said.startswith("the image itself, and response maps in 16 grey levels: fine: Laplacian of Gaussian")
+    assert "; even: mean" in said
+
+
 def test_definitions_of_another_tool_are_not_called_the_standard() -> None:
     given = PyRadiomicsSettings(
         binWidth=10, resampledPixelSpacing=(1, 1, 0), imageType={"Original": {}, "LoG": {"sigma": [3.0]}}

@@ -78,11 +78,12 @@ def features(
     from fiducial.compute import map_cases
     from fiducial.errors import InputRefused
     from fiducial.flows.features_record import write_record
-    from fiducial.flows.features_settings import columns_of, load_settings, require_whole
+    from fiducial.flows.features_settings import load_settings, require_whole
     from fiducial.flows.perturbed import load_perturbations
     from fiducial.records.files import atomic_path
 
     require_modules("numba", "pywt", *(["ray"] if cluster else []))
+    from fiducial.features.radiomics.engine import columns_of
     from fiducial.features.radiomics.kernels import warm_up
 
     cohort, out = Path(cohort).resolve(), Path(out)
@@ -134,7 +135,7 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     from fiducial.archive.regrid import resample_command
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import Settings
-    from fiducial.features.radiomics.engine import region_features
+    from fiducial.features.radiomics.engine import region_rows
     from fiducial.features.radiomics.perturbations import Perturbations
     from fiducial.flows.features_settings import settings_of
     from fiducial.flows.perturbed import features_after
@@ -157,11 +158,11 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
             continue
         for mask_id, value in masks:
             try:
-                table = region_features(voxels, labels.array[0], spacing_mm, settings, label=value or None)
+                found = region_rows(voxels, labels.array[0], spacing_mm, settings, label=value or None)
             except InputRefused as refusal:
                 aside.append((mask_id, str(refusal), refusal.given))
                 continue
-            rows += [[mask_id, "", *row] for row in table.itertuples(index=False, name=None)]
+            rows += [[mask_id, "", *row] for row in found]
             if asked is not None and isinstance(settings, Settings):
                 inside = labels.array[0] == value if value else labels.array[0]
                 more, lost = features_after(voxels, inside, spacing_mm, settings, asked, region=mask_id)

@@ -103,19 +103,6 @@ def require_whole(settings: Settings | PyRadiomicsSettings, *, perturbed: bool =
         )
 
 
-def columns_of(settings: Settings | PyRadiomicsSettings) -> tuple[str, ...]:
-    """The columns that the profile's table has."""
-    from fiducial.features.radiomics import PyRadiomicsSettings
-
-    if isinstance(settings, PyRadiomicsSettings):
-        from fiducial.features.radiomics.pyradiomics.engine import COLUMNS
-
-        return COLUMNS
-    from fiducial.features.radiomics.engine import COLUMNS as OURS
-
-    return OURS
-
-
 def write_wide(table: str | Path, out: str | Path) -> Path:
     """The table with a row for each region and a column for each feature, as CSV.
 

@@ -50,7 +50,7 @@ def of_settings(settings: Mapping[str, Any]) -> dict[str, str]:
         "resampling": _resampling(settings),
         "image_processing": "; ".join([_resampling(settings), *_intensities(settings)]),
         "discretisation": _grey_levels(settings),
-        "image_types": _filtered(settings.get("filter")),
+        "image_types": _images(settings),
     }
 
 
@@ -128,6 +128,16 @@ def _grey_levels(settings: Mapping[str, Any]) -> str:
         begin = f", from {low:g} on" if low is not None else ", from the region's smallest intensity on"
         return f"grey levels of a fixed width of {settings['bin_width']:g}{begin}"
     return "intensities are the grey levels"
+
+
+def _images(settings: Mapping[str, Any]) -> str:
+    """The image, or what filters made of it."""
+    several = settings.get("filters")
+    if not several:
+        return _filtered(settings.get("filter"))
+    said = "; ".join(f"{name}: {_filtered(given)}" for name, given in several.items())
+    levels = settings.get("response_bin_number") or settings.get("bin_number")
+    return f"the image itself, and response maps in {levels} grey levels: {said}"
 
 
 def _filtered(given: Any) -> str:

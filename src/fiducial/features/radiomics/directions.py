@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 def directions(dimension: int, distance: int = 1) -> NDArray[np.int64]:
     """One of each pair of opposite directions at a Chebyshev distance: 4 in a slice, 13 in a volume (at distance 1)."""
+    return _directions(dimension, distance).copy()
+
+
+@cache
+def _directions(dimension: int, distance: int) -> NDArray[np.int64]:
     reach = np.arange(-distance, distance + 1)
     reach_z = reach if dimension == 3 else np.array([0])
     steps = np.array([(x, y, z) for z in reach_z for y in reach for x in reach], dtype=np.int64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.errors import InputRefused, VoxelError
-from fiducial.features.radiomics.catalogue import Feature, catalogue
+from fiducial.features.radiomics.catalogue import catalogue
 from fiducial.features.radiomics.diagnostics import diagnostics_features
 from fiducial.features.radiomics.intensities import histogram_features, statistics_features
 from fiducial.features.radiomics.intensity_volume import intensity_volume_features
 from fiducial.features.radiomics.local_intensity import local_intensity_features
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 from fiducial.features.radiomics.region import Discretised, Region, discretise, prepare
-from fiducial.features.radiomics.settings import Settings
+from fiducial.features.radiomics.settings import Filter, Settings
 from fiducial.features.radiomics.threads import n_threads
 
 if TYPE_CHECKING:
@@ -25,8 +27,12 @@ if TYPE_CHECKING:
 
     from fiducial.features.radiomics.texture import Texture
 
-COLUMNS = ("family", "feature", "aggregation", "ibsi_code", "value", "reason")
+COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "reason")
+Row = tuple[str, str, str, str, str, float, str]
 TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
+NAN = float("nan")
+UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"
+NO_CONSENSUS = "no consensus: the standard has no reference value"
 NO_REGION = ("empty-mask", "label-missing", "not-finite", "empty-after-interpolation", "empty-after-resegmentation")
 """Codes of what leaves a region without any feature."""
 
@@ -54,8 +60,9 @@ def radiomics(
         threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
 
     Returns:
-        ``family, feature, aggregation, ibsi_code, value, reason``; ``reason`` says why a value is missing (NaN), or
-        that the standard has no consensus about it.
+        ``filter, family, feature, aggregation, ibsi_code, value, reason``; ``filter`` names the response map that a
+        feature is of (empty: the image itself), ``reason`` says why a value is missing (NaN), or that the standard has
+        no consensus about it.
 
     Raises:
         GeometryError: image and mask differ in shape, or have not two or three axes.
@@ -89,17 +96,58 @@ def region_features(
     """
     import pandas as pd
 
+    rows = region_rows(image, mask, spacing_mm, settings, label=label, threads=threads)
+    columns = columns_of(settings)
+    return pd.DataFrame(
+        dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)) if rows else [], columns=list(columns)
+    )
+
+
+def columns_of(settings: Settings | PyRadiomicsSettings) -> tuple[str, ...]:
+    """The columns of the table that these settings give."""
+    if isinstance(settings, PyRadiomicsSettings):
+        from fiducial.features.radiomics.pyradiomics.engine import COLUMNS as THEIRS
+
+        return THEIRS
+    return COLUMNS
+
+
+def region_rows(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    settings: Settings | PyRadiomicsSettings,
+    *,
+    label: int | None = None,
+    threads: int = 0,
+) -> Sequence[tuple[Any, ...]]:
+    """The rows of `region_features` without a table around them, for programs that do without pandas.
+
+    Raises:
+        InputRefused: as `region_features`.
+    """
     image, mask = _arrays(image, mask, spacing_mm)
     if label is not None:
         mask = _labelled(mask, label)
     if isinstance(settings, PyRadiomicsSettings):
-        from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_features
+        from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_rows
 
-        return pyradiomics_features(image, mask, spacing_mm, settings, threads=threads)
+        return pyradiomics_rows(image, mask, spacing_mm, settings, threads=threads)
     region = prepare(image, mask, spacing_mm, settings)
     n = n_threads(threads, int(region.mask.sum()))
-    columns = zip(*_rows(image, mask, spacing_mm, region, settings, n), strict=True)
-    return pd.DataFrame({name: list(values) for name, values in zip(COLUMNS, columns, strict=True)})
+    several = n > 1 and len(settings.parts) > 1
+
+    def rows_of(part: tuple[str, Filter | None, Settings]) -> list[Row]:
+        name, given, own = part
+        of = region if given is None else region.response(given)
+        about = partial(diagnostics_features, image, mask, spacing_mm, region, own)
+        return [(name, *row) for row in _rows(of, own, about, 1 if several else n)]
+
+    if not several:
+        return [row for part in settings.parts for row in rows_of(part)]
+    # Images are worked on side by side, each by one thread.
+    with ThreadPoolExecutor(n) as pool:
+        return [row for rows in pool.map(rows_of, settings.parts) for row in rows]
 
 
 def _arrays(
@@ -138,30 +186,26 @@ def _labelled(mask: NDArray[Any], label: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _without(settings: Settings, reason: str) -> Iterator[tuple[str, str, str, str, float, str]]:
+def _without(settings: Settings, reason: str) -> Iterator[Row]:
     """The rows of a region that has no features."""
     from fiducial.features.radiomics.texture import aggregations_of
 
-    nothing = float("nan")
-    for family in settings.families:
-        if family == "diagnostics":
-            one, grid = np.ones((2, 2, 2)), (1.0, 1.0, 1.0)
-            names = diagnostics_features(one, one, grid, prepare(one, one, grid, Settings()), Settings())
-            yield from ((family, name, "", "", nothing, reason) for name in names)
-        else:
-            for aggregation in aggregations_of(family, settings.aggregations) if family in TEXTURES else ("",):
+    for image, _, own in settings.parts:
+        for family in own.families:
+            if family == "diagnostics":
+                one, grid = np.ones((2, 2, 2)), (1.0, 1.0, 1.0)
+                names = diagnostics_features(one, one, grid, prepare(one, one, grid, Settings()), Settings())
+                yield from ((image, family, name, "", "", NAN, reason) for name in names)
+                continue
+            for aggregation in aggregations_of(family, own.aggregations) if family in TEXTURES else ("",):
                 for feature in catalogue()[family]:
-                    yield family, feature.name, aggregation, feature.code, nothing, reason
+                    yield image, family, feature.name, aggregation, feature.code, NAN, reason
 
 
 def _rows(
-    image: NDArray[Any],
-    mask: NDArray[Any],
-    spacing_mm: tuple[float, float, float],
-    region: Region,
-    settings: Settings,
-    threads: int,
+    region: Region, settings: Settings, diagnostics: Callable[[], dict[str, float]], threads: int
 ) -> Iterator[tuple[str, str, str, str, float, str]]:
+    """Rows of one image, without its name."""
     grey: Discretised | None = None
     if {"intensity_histogram", *TEXTURES} & set(settings.families):
         grey = discretise(region, settings)
@@ -175,15 +219,14 @@ def _rows(
     texture = _texture(region, grey, settings, threads)
     for family in settings.families:
         if family == "diagnostics":
-            for name, value in diagnostics_features(image, mask, spacing_mm, region, settings).items():
-                yield family, name, "", "", value, ""
+            yield from ((family, name, "", "", value, "") for name, value in diagnostics().items())
         elif family in plain:
-            yield from _named(family, "", plain[family])
+            yield from _named(family, "", plain[family]())
         elif texture is not None:
             from fiducial.features.radiomics.texture import aggregations_of
 
             for aggregation in aggregations_of(family, settings.aggregations):
-                yield from _named(family, aggregation, lambda f=family, a=aggregation: texture.family(f, a))  # type: ignore[misc]
+                yield from _named(family, aggregation, texture.family(family, aggregation))
 
 
 def _morphology(region: Region, threads: int) -> dict[str, float]:
@@ -210,16 +253,9 @@ def _n_levels(grey: Discretised | None) -> int:
     return 0 if grey is None else grey.n_levels
 
 
-def _named(
-    family: str, aggregation: str, compute: Callable[[], dict[str, float]]
-) -> Iterator[tuple[str, str, str, str, float, str]]:
+def _named(family: str, aggregation: str, values: dict[str, float]) -> Iterator[tuple[str, str, str, str, float, str]]:
     """The family's features in the standard's order, each with a reason where it has no value."""
-    features: tuple[Feature, ...] = catalogue()[family]
-    values = compute()
-    for one in features:
-        value = values.get(one.name, float("nan"))
-        if not isfinite(value):
-            reason = "undefined: the region is too small, too flat or of one intensity for this feature"
-        else:
-            reason = "" if one.consensus else "no consensus: the standard has no reference value"
-        yield family, one.name, aggregation, one.code, float(value), reason
+    for one in catalogue()[family]:
+        value = values.get(one.name, NAN)
+        reason = UNDEFINED if not isfinite(value) else "" if one.consensus else NO_CONSENSUS
+        yield family, one.name, aggregation, one.code, value, reason

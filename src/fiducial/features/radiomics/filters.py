@@ -1,8 +1,8 @@
 """Convolutional filters of IBSI 2: an image becomes a response map, of which features are computed as of an image.
 
-Every filter takes values [x, y, z] and gives a map of the same shape, float64. ``boundary`` says what lies beyond the
-image: ``zero``, ``nearest``, ``periodic`` or ``mirror`` (the outermost voxel is repeated). Lengths in mm are divided by
-the spacing, which must be equal along the axes that a filter works on.
+Every filter takes values [x, y, z] and gives a map of the same shape, or the part of it that lies in ``box``, float64.
+``boundary`` says what lies beyond the image: ``zero``, ``nearest``, ``periodic`` or ``mirror`` (the outermost voxel is
+repeated). Lengths in mm are divided by the spacing, which must be equal along the axes that a filter works on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from fiducial.errors import InputRefused
 
 if TYPE_CHECKING:
+    from fiducial.features.radiomics.lines import Line, Term
     from fiducial.features.radiomics.settings import Filter, GaborFilter
 
 Floats = NDArray[np.float64]
-BOUNDARIES = {"zero": "constant", "nearest": "nearest", "periodic": "wrap", "mirror": "reflect"}
+Box = tuple[slice, ...]
+Spacing = tuple[float, float, float]
 PADDING = {"zero": "constant", "nearest": "edge", "periodic": "wrap", "mirror": "symmetric"}
 # Normalised to unit length (IBSI 2, 3.4).
 LAWS: dict[str, tuple[int, ...]] = {
@@ -37,42 +39,39 @@ GABOR_REACH = 7.0
 """Standard deviations at which a Gabor kernel, which has no end, is cut."""
 
 
-def mean_filter(image: Floats, *, support: int, boundary: str = "mirror", in_slice: bool = False) -> Floats:
+def mean_filter(
+    image: Floats, *, support: int, boundary: str = "mirror", in_slice: bool = False, box: Box | None = None
+) -> Floats:
     """The mean over a cube (or, in a slice, a square) of ``support`` voxels a side (IBSI 2, 3.2)."""
-    kernel = np.full(support, 1 / support)
-    return _separable(image, [kernel, kernel, None if in_slice else kernel], boundary)
+    return _sum_of(image, [_cube(support, in_slice=in_slice)], boundary, box)
 
 
 def laplacian_of_gaussian(
     image: Floats,
-    spacing_mm: tuple[float, float, float],
+    spacing_mm: Spacing,
     *,
     sigma_mm: float,
     cutoff: float = 4.0,
     boundary: str = "mirror",
     in_slice: bool = False,
+    box: Box | None = None,
 ) -> Floats:
     """Laplacian of a Gaussian of ``sigma_mm``, cut at ``cutoff`` standard deviations (IBSI 2, 3.3).
 
-    ``-1/σ² (2 π σ²)^(-D/2) (D - r²/σ²) exp(-r²/2σ²)``, a sum over axes of products of one-dimensional kernels, and so
-    never built in full.
+    ``-1/σ² (2 π σ²)^(-D/2) (D - r²/σ²) exp(-r²/2σ²)``, a sum over axes of products of one-dimensional kernels (bent
+    along that axis, smoothed along the others), and so never built in full.
     """
-    axes = (0, 1) if in_slice else (0, 1, 2)
-    sigma = sigma_mm / _one_spacing(spacing_mm, axes)
+    from fiducial.features.radiomics.lines import Line
+
+    n_axes = 2 if in_slice else 3
+    sigma = sigma_mm / _one_spacing(spacing_mm, tuple(range(n_axes)))
     reach = int(np.floor(cutoff * sigma + 0.5))
     k = np.arange(-reach, reach + 1, dtype=np.float64)
     bell = np.exp(-(k**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2)
-    bend = -bell * (1 - k**2 / sigma**2) / sigma**2
-    # Axis by axis: what was smoothed so far, and what was bent along one axis and smoothed along the others.
-    smooth, bent = image, np.zeros(0)
-    for axis in reversed(axes):
-        alone: list[Floats | None] = [bell if a == axis else None for a in range(3)]
-        bending: list[Floats | None] = [bend if a == axis else None for a in range(3)]
-        once = _separable(smooth, bending, boundary)
-        bent = once if axis == axes[-1] else once + _separable(bent, alone, boundary)
-        if axis != axes[0]:
-            smooth = _separable(smooth, alone, boundary)
-    return bent
+    smooth, bend = Line.of(bell), Line.of(-bell * (1 - k**2 / sigma**2) / sigma**2)
+    return _sum_of(
+        image, [_term(bend if a == bent else smooth for a in range(n_axes)) for bent in range(n_axes)], boundary, box
+    )
 
 
 def laws_filter(
@@ -83,26 +82,30 @@ def laws_filter(
     rotation_invariant: bool = False,
     energy_reach: int = 0,
     pooling: str = "max",
+    box: Box | None = None,
 ) -> Floats:
     """Laws' kernels, one for each axis (``E5L5S5``; two, ``L5S5``, work in slices) (IBSI 2, 3.4).
 
     ``rotation_invariant`` pools over all turns by right angles; ``energy_reach`` δ > 0 gives the mean absolute response
     over 2 δ + 1 voxels a side.
     """
+    from fiducial.features.radiomics.lines import Line, needed
+
     names = [kernels[i : i + 2] for i in range(0, len(kernels), 2)]
     if len(names) not in (2, 3) or any(name not in LAWS for name in names):
         raise InputRefused(f"Laws' kernels {kernels!r}", legal=f"two or three of {', '.join(LAWS)}, such as E5L5S5")
     rows = [np.array(LAWS[name], dtype=np.float64) for name in names]
-    vectors = [row / np.linalg.norm(row) for row in rows]
-    responses = _turned(image, vectors, boundary, every=rotation_invariant)
-    map_ = _pooled(responses, pooling)
-    if energy_reach > 0:
-        side = np.full(2 * energy_reach + 1, 1 / (2 * energy_reach + 1))
-        map_ = _separable(np.abs(map_), [side, side, side if len(names) == 3 else None], boundary)
-    return map_
+    stages = [[Line.of(row / np.linalg.norm(row)) for row in rows]]
+    box = box or _whole(image)
+    if energy_reach < 1:
+        return _pooled(image, stages, pooling, boundary, box, every=rotation_invariant)
+    energy = _cube(2 * energy_reach + 1, in_slice=len(names) == 2)
+    around = needed(image.shape, energy, boundary, box)
+    map_ = np.abs(_pooled(image, stages, pooling, boundary, around, every=rotation_invariant))
+    return _sum_of(map_, [energy], boundary, _within(box, around))
 
 
-def gabor_filter(image: Floats, spacing_mm: tuple[float, float, float], given: GaborFilter) -> Floats:
+def gabor_filter(image: Floats, spacing_mm: Spacing, given: GaborFilter, box: Box | None = None) -> Floats:
     """The modulus of a complex Gabor filter in slices (IBSI 2, 3.5).
 
     ``exp(-(u² + γ² v²) / 2σ² + 2πi u / λ)`` with (u, v) turned by ``angle`` (radians). With ``angle_step`` the mean
@@ -112,13 +115,15 @@ def gabor_filter(image: Floats, spacing_mm: tuple[float, float, float], given: G
     if given.angle_step > 0:
         angles = np.arange(0, 2 * np.pi - 1e-9, given.angle_step)
     planes = ((0, 1, 2), (0, 2, 1), (1, 2, 0)) if given.orthogonal_planes else ((0, 1, 2),)
-    total = np.zeros(image.shape)
+    box = box or _whole(image)
+    total = np.zeros([part.stop - part.start for part in box])
     for plane in planes:
         mm = _one_spacing(spacing_mm, plane[:2])
         sizes = (given.sigma_mm / mm, given.wavelength_mm / mm, given.ratio)
-        turned = np.transpose(image, plane)
-        parts = [_gabor_in_slices(turned, sizes, float(theta), given.boundary) for theta in angles]
-        total += np.transpose(np.mean(parts, axis=0), np.argsort(plane))
+        turned, part = np.transpose(image, plane), tuple(box[axis] for axis in plane)
+        for theta in angles:
+            response = _gabor_in_slices(turned[:, :, part[2]], sizes, float(theta), given.boundary)
+            total += np.transpose(response[part[:2]], np.argsort(plane)) / len(angles)
     return total / len(planes)
 
 
@@ -130,6 +135,7 @@ def wavelet_filter(
     level: int = 1,
     boundary: str = "mirror",
     rotation_invariant: bool = False,
+    box: Box | None = None,
 ) -> Floats:
     """One band (``LHL``: low, high, low along x, y, z) of an undecimated separable wavelet transform (IBSI 2, 3.6).
 
@@ -138,17 +144,18 @@ def wavelet_filter(
     """
     import pywt
 
+    from fiducial.features.radiomics.lines import Line
+
     if set(bands) - set("LH") or len(bands) not in (2, 3):
         raise InputRefused(f"bands {bands!r}", legal="two or three letters L or H, such as LHL")
     found = pywt.Wavelet(wavelet)
     coefficients = {"L": np.array(found.dec_lo), "H": np.array(found.dec_hi)}
-    stages = [["L"] * len(bands)] * (level - 1) + [list(bands)]
-    filters = [[_spread(coefficients[b], 2**j) for b in stage] for j, stage in enumerate(stages)]
-    responses = _turned_stages(image, filters, boundary, every=rotation_invariant)
-    return _pooled(responses, "mean")
+    letters = [["L"] * len(bands)] * (level - 1) + [list(bands)]
+    stages = [[Line.of(_spread(coefficients[b], 2**j)) for b in stage] for j, stage in enumerate(letters)]
+    return _pooled(image, stages, "mean", boundary, box or _whole(image), every=rotation_invariant)
 
 
-def simoncelli_filter(image: Floats, *, level: int = 1, in_slice: bool = False) -> Floats:
+def simoncelli_filter(image: Floats, *, level: int = 1, in_slice: bool = False, box: Box | None = None) -> Floats:
     """The B map of the non-separable Simoncelli wavelet at a level, beyond periodic boundaries (IBSI 2, 3.8).
 
     In the frequency domain ``cos(π/2 log2(2 r))`` for 1/4 ≤ r ≤ 1 and 0 elsewhere, r the distance from the middle of
@@ -162,20 +169,39 @@ def simoncelli_filter(image: Floats, *, level: int = 1, in_slice: bool = False) 
     inside = (r >= 0.25) & (r <= 1)
     gain = np.where(inside, np.cos(np.pi / 2 * np.log2(2 * np.where(inside, r, 0.5))), 0.0)
     over = (0, 1) if in_slice else (0, 1, 2)
-    return np.asarray(np.fft.ifftn(np.fft.fftn(image, axes=over) * gain, axes=over).real)
+    whole = np.fft.ifftn(np.fft.fftn(image, axes=over) * gain, axes=over).real
+    return np.asarray(whole[box or _whole(image)])
 
 
-def _separable(image: Floats, kernels: Iterable[Floats | None], boundary: str) -> Floats:
-    """Convolve along each axis that has a kernel."""
-    from scipy.ndimage import convolve1d
+def _whole(image: Floats) -> Box:
+    return tuple(slice(0, n) for n in image.shape)
 
-    if boundary not in BOUNDARIES:
-        raise InputRefused(f"boundary {boundary!r}", legal=", ".join(BOUNDARIES))
-    result = image.astype(np.float64, copy=False)
-    for axis, kernel in enumerate(kernels):
-        if kernel is not None:
-            result = convolve1d(result, kernel, axis=axis, mode=BOUNDARIES[boundary])
-    return np.asarray(result)
+
+def _within(box: Box, around: Box) -> Box:
+    """A box as seen from another that holds it."""
+    return tuple(slice(b.start - a.start, b.stop - a.start) for b, a in zip(box, around, strict=True))
+
+
+def _term(lines: Iterable[Line]) -> Term:
+    """One line along each axis; along z there may be none."""
+    found = tuple((line,) for line in lines)
+    return found if len(found) == 3 else (*found, ())
+
+
+def _cube(side: int, *, in_slice: bool) -> Term:
+    """The mean over a cube or a square of so many voxels a side."""
+    from fiducial.features.radiomics.lines import Line
+
+    return _term([Line.of([1 / side] * side)] * (2 if in_slice else 3))
+
+
+def _sum_of(image: Floats, terms: list[Term], boundary: str, box: Box | None) -> Floats:
+    from fiducial.features.radiomics.lines import responses
+
+    first, *others = responses(image, terms, boundary, box)
+    for other in others:
+        first += other
+    return first
 
 
 def _rotations(n_axes: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -191,28 +217,26 @@ def _rotations(n_axes: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     return found
 
 
-def _turned(image: Floats, vectors: list[Floats], boundary: str, *, every: bool) -> list[Floats]:
-    return _turned_stages(image, [vectors], boundary, every=every)
+def _pooled(image: Floats, stages: list[list[Line]], pooling: str, boundary: str, box: Box, *, every: bool) -> Floats:
+    """The response to stages of one line for each axis, or the largest or mean of those at every turn."""
+    from fiducial.features.radiomics.lines import responses
 
-
-def _turned_stages(image: Floats, stages: list[list[Floats]], boundary: str, *, every: bool) -> list[Floats]:
-    """Responses to stages of separable filters, as they are or at every turn by right angles."""
     n_axes = len(stages[0])
     turns = _rotations(n_axes) if every else [(tuple(range(n_axes)), (1,) * n_axes)]
-    responses = []
+    terms: list[Term] = []
     for order, signs in turns:
-        # The image is mirrored in place of the filter, so that filters of even length keep their centre.
-        mirrored = tuple(axis for axis, sign in enumerate(signs) if sign < 0)
-        result = np.flip(image, mirrored)
-        for stage in stages:
-            result = _separable(result, [*(stage[a] for a in order), *([None] * (3 - n_axes))], boundary)
-        responses.append(np.flip(result, mirrored))
-    return responses
-
-
-def _pooled(responses: list[Floats], pooling: str) -> Floats:
-    pool: Callable[..., Floats] = np.max if pooling == "max" else np.mean
-    return np.asarray(pool(np.stack(responses), axis=0))
+        along = [
+            tuple(stage[a] if sign > 0 else stage[a].mirrored() for stage in stages)
+            for a, sign in zip(order, signs, strict=True)
+        ]
+        terms.append((*along, *([()] * (3 - n_axes))))
+    pool: Any = np.maximum if pooling == "max" else np.add
+    total: Floats | None = None
+    for response in responses(image, terms, boundary, box):
+        total = response.copy() if total is None else pool(total, response, out=total)
+    if total is None:
+        raise InputRefused("no turn")
+    return total if pooling == "max" else total / len(terms)
 
 
 def _spread(coefficients: Floats, step: int) -> Floats:
@@ -222,7 +246,7 @@ def _spread(coefficients: Floats, step: int) -> Floats:
     return spread
 
 
-def _gabor_in_slices(image: Floats, sizes: tuple[float, float, float], angle: float, boundary: str) -> Floats:
+def _gabor_in_slices(image: Floats, sizes: Spacing, angle: float, boundary: str) -> Floats:
     """The modulus of the response in every slice (the first two axes)."""
     from scipy.signal import fftconvolve
 
@@ -248,14 +272,12 @@ def _one_spacing(spacing_mm: tuple[float, ...], axes: tuple[int, ...]) -> float:
     return float(used[0])
 
 
-def filtered(image: Floats, spacing_mm: tuple[float, float, float], given: Filter) -> Floats:
+def filtered(image: Floats, spacing_mm: Spacing, given: Filter, box: Box | None = None) -> Floats:
     """The response map of an image to the filter that settings describe."""
-    return FILTERS[given.kind](image, spacing_mm, given)
+    return FILTERS[given.kind](image, spacing_mm, given, box)
 
 
-def field_of(
-    box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: tuple[float, float, float], given: Filter
-) -> tuple[slice, ...]:
+def field_of(box: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: Spacing, given: Filter) -> tuple[slice, ...]:
     """What of an image a filter must see so that its response in a box is that of the whole image.
 
     A box as much wider as the filter reaches. Up to the image's border, where it comes so near: there the boundary rule
@@ -272,7 +294,7 @@ def field_of(
     return tuple(parts)
 
 
-def _reaches(spacing_mm: tuple[float, float, float], given: Filter) -> tuple[int | None, ...]:
+def _reaches(spacing_mm: Spacing, given: Filter) -> tuple[int | None, ...]:
     """Voxels beyond a voxel along each axis that its response depends on; None: all."""
     if given.kind == "simoncelli":
         return (None, None, 0 if given.in_slice else None)
@@ -297,12 +319,12 @@ def _said(given: Filter) -> dict[str, Any]:
     return given.model_dump(exclude={"kind"})
 
 
-FILTERS: dict[str, Callable[[Floats, tuple[float, float, float], Any], Floats]] = {
-    "mean": lambda image, _, given: mean_filter(image, **_said(given)),
-    "log": lambda image, mm, given: laplacian_of_gaussian(image, mm, **_said(given)),
-    "laws": lambda image, _, given: laws_filter(image, **_said(given)),
+FILTERS: dict[str, Callable[[Floats, Spacing, Any, Box | None], Floats]] = {
+    "mean": lambda image, _, given, box: mean_filter(image, **_said(given), box=box),
+    "log": lambda image, mm, given, box: laplacian_of_gaussian(image, mm, **_said(given), box=box),
+    "laws": lambda image, _, given, box: laws_filter(image, **_said(given), box=box),
     "gabor": gabor_filter,
-    "wavelet": lambda image, _, given: wavelet_filter(image, **_said(given)),
-    "simoncelli": lambda image, _, given: simoncelli_filter(image, **_said(given)),
+    "wavelet": lambda image, _, given, box: wavelet_filter(image, **_said(given), box=box),
+    "simoncelli": lambda image, _, given, box: simoncelli_filter(image, **_said(given), box=box),
 }
-"""By the kind of `Filter`: image, spacing and the filter's own settings to a response map."""
+"""By the kind of `Filter`: image, spacing, the filter's own settings and the box that is wanted to a response map."""

@@ -223,6 +223,7 @@ def sums_in_spheres(image: Counts, places: Whole, lines: Whole) -> tuple[Counts,
 
 def warm_up() -> None:
     """Compile every loop, or load it from the cache on disk: some seconds the first time on a machine, then none."""
+    from fiducial.features.radiomics.lines import warm_up_lines
     from fiducial.features.radiomics.matrix_formulas import warm_up_formulas
     from fiducial.features.radiomics.solids import warm_up_solids
 
@@ -235,5 +236,6 @@ def warm_up() -> None:
     neighbourhoods(levels, 1, 1, 1, 0, 1, 2)
     steps_to_border(levels > 0, False)
     sums_in_spheres(levels.astype(np.float64), steps, steps)
+    warm_up_lines()
     warm_up_solids()
     warm_up_formulas()

@@ -10,9 +10,8 @@ from fiducial.features.radiomics.map_formulas import (
     emphasis_of,
     glcm_of,
     histogram_of,
-    ngtdm_of,
-    statistics_of,
 )
+from fiducial.features.radiomics.matrix_formulas import ngtdm_of, statistics_of
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]

@@ -92,6 +92,7 @@ def radiomics_map(
     settings = settings or USUAL
     require_mappable(settings, radius)
     region = prepare(image, mask, spacing_mm, settings, margin=0 if masked else radius)
+    region = region if settings.filter is None else region.response(settings.filter)
     counted = region
     if not masked:
         everything = np.zeros_like(region.mask)
@@ -131,6 +132,8 @@ def require_mappable(settings: Settings, radius: int) -> None:
     Raises:
         InputRefused: families, aggregations, distance or radius.
     """
+    if settings.filters:
+        raise InputRefused("maps of several filters", legal="filter: the maps are of the image, or of one response")
     unknown = [family for family in settings.families if family not in MAPPED]
     if unknown:
         raise InputRefused(f"maps of {', '.join(unknown)}", legal=f"families {', '.join(MAPPED)}")

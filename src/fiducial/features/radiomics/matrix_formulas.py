@@ -1,4 +1,4 @@
-"""Compiled formulas of dense matrices: a walk over the cells of each gives all of its numbers (IBSI 1, 3.6 to 3.11)."""
+"""Compiled formulas of intensities and dense matrices: one walk gives all their numbers (IBSI 1, 3.3, 3.6 to 3.11)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+COARSEST = 1e6
+"""Coarseness where no voxel differs from its neighbours (IBSI 1, 3.10.1)."""
 
 
 @njit(cache=True, nogil=True)
@@ -142,8 +145,85 @@ def _of_sums(together: Floats, mean: float, out: Floats) -> None:
             out[22] += p * from_twice**4
 
 
+@njit(cache=True, nogil=True)
+def statistics_of(sorted_values: Floats, n: int, out: Floats) -> None:
+    """The features `STATISTICS` of the first n values, which are sorted."""
+    mean = 0.0
+    energy = 0.0
+    for i in range(n):
+        mean += sorted_values[i]
+        energy += sorted_values[i] ** 2
+    mean /= n
+    p10, q1 = sorted_values[(10 * n + 99) // 100 - 1], sorted_values[(25 * n + 99) // 100 - 1]
+    median = sorted_values[(50 * n + 99) // 100 - 1]
+    q3, p90 = sorted_values[(75 * n + 99) // 100 - 1], sorted_values[(90 * n + 99) // 100 - 1]
+    m2, m3, m4, absolute, from_median, kept, n_kept = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    for i in range(n):
+        apart = sorted_values[i] - mean
+        square = apart * apart
+        m2 += square
+        m3 += square * apart
+        m4 += square * square
+        absolute += abs(apart)
+        from_median += abs(sorted_values[i] - median)
+        if p10 <= sorted_values[i] <= p90:
+            kept += sorted_values[i]
+            n_kept += 1
+    kept /= n_kept
+    robust = 0.0
+    for i in range(n):
+        if p10 <= sorted_values[i] <= p90:
+            robust += abs(sorted_values[i] - kept)
+    variance = m2 / n
+    out[0], out[1] = mean, variance
+    out[2] = m3 / n / variance**1.5 if variance > 0 else 0.0
+    out[3] = m4 / n / variance**2 - 3 if variance > 0 else 0.0
+    out[4], out[5], out[6], out[7], out[8] = median, sorted_values[0], p10, p90, sorted_values[n - 1]
+    out[9], out[10] = q3 - q1, sorted_values[n - 1] - sorted_values[0]
+    out[11], out[12], out[13] = absolute / n, robust / n_kept, from_median / n
+    out[14] = variance**0.5 / mean if mean != 0 else np.nan
+    out[15] = (q3 - q1) / (q3 + q1) if q3 + q1 != 0 else np.nan
+    if len(out) > 16:
+        out[16], out[17] = energy, (energy / n) ** 0.5
+
+
+@njit(cache=True, nogil=True)
+def ngtdm_of(counts: Whole, sums: Floats, values: Floats, out: Floats) -> None:
+    """The features `NGTDM` of voxels with neighbours [k] and sums of differences [k]; nothing where there are none."""
+    k, total, n_there = len(values), 0, 0
+    weighted, all_sums = 0.0, 0.0
+    for a in range(k):
+        total += counts[a]
+        n_there += counts[a] > 0
+    if total == 0:
+        return
+    for a in range(k):
+        weighted += counts[a] / total * sums[a]
+        all_sums += sums[a]
+    contrast, busy, complexity, strength = 0.0, 0.0, 0.0, 0.0
+    for a in range(k):
+        if counts[a] == 0:
+            continue
+        p, i = counts[a] / total, values[a]
+        for b in range(a + 1, k):
+            if counts[b] == 0:
+                continue
+            q, j = counts[b] / total, values[b]
+            contrast += 2 * p * q * (i - j) ** 2
+            busy += 2 * abs(i * p - j * q)
+            complexity += 2 * abs(i - j) * (p * sums[a] + q * sums[b]) / (p + q)
+            strength += 2 * (p + q) * (i - j) ** 2
+    out[0] = 1 / weighted if weighted > 0 else COARSEST
+    out[1] = contrast / (n_there * (n_there - 1)) * all_sums / total if n_there > 1 else 0.0
+    out[2] = weighted / busy if n_there > 1 and busy > 0 else 0.0
+    out[3] = complexity / total
+    out[4] = strength / all_sums if all_sums > 0 else 0.0
+
+
 def warm_up_formulas() -> None:
     """Compile these loops, or load them from the cache on disk."""
-    counts = np.ones((1, 1, 1))
-    emphasis_table(counts, np.ones(1), np.ones(1))
+    counts, one = np.ones((1, 1, 1)), np.ones(1)
+    statistics_of(one, 1, np.zeros(18))
+    ngtdm_of(np.ones(1, dtype=np.int64), one, one, np.zeros(5))
+    emphasis_table(counts, one, one)
     glcm_table(counts)

@@ -262,7 +262,7 @@ def _placed(inside: NDArray[np.bool_], spacing_mm: Spacing, perturbation: Pertur
     matrix = (turn.T * new) / old[:, None]
     offset = (turn.T @ (first_mm - shift - centre) + centre) / old
     low, high = np.zeros(3, dtype=int), shape
-    if settings.filter is None:
+    if not settings.used_filters:
         corners = np.array(list(product(*zip(there.min(axis=0), there.max(axis=0), strict=True))), dtype=np.float64)
         reach = (MARGIN_MM + max(perturbation.volume, 0) * float(np.ptp(corners * old, axis=0).max())) / new
         now = np.linalg.solve(matrix, (corners - offset).T).T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fiducial.errors import GeometryError, InputRefused, VoxelError
 from fiducial.features.radiomics.filters import field_of, filtered
 from fiducial.features.radiomics.interpolate import interpolated, interpolated_shape
-from fiducial.features.radiomics.settings import Settings
+from fiducial.features.radiomics.settings import Filter, Settings
 
 PEAK_MM = 12.0
 """What is kept around the region's box for the local intensity peak, whose sphere reaches 6.2 mm."""
@@ -28,6 +28,7 @@ class Region:
     ``morphological`` is the mask after interpolation, ``mask`` the intensity mask after re-segmentation as well;
     ``before`` is the intensity mask before re-segmentation. ``low`` and ``high`` are the bounds of the intensity range
     (None: open). ``first`` is the place of the arrays' first voxel in the image that was given, as an index.
+    ``shown`` is what filters see of the image, and ``inner`` where the arrays lie in it.
     """
 
     image: NDArray[np.float64]
@@ -38,6 +39,18 @@ class Region:
     low: float | None
     high: float | None
     first: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shown: NDArray[np.float64] | None = None
+    inner: tuple[slice, ...] = ()
+
+    def response(self, given: Filter) -> Region:
+        """The same region of the response map to a filter; an intensity range says nothing about responses."""
+        shown = self.image if self.shown is None else self.shown
+        return replace(self, image=filtered(shown, self.spacing_mm, given, self.inner or None), low=None, high=None)
+
+    @cached_property
+    def box(self) -> tuple[slice, ...]:
+        """The box of the intensity mask, without a margin."""
+        return tight_box(self.mask)
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -61,7 +74,7 @@ def prepare(
     *,
     margin: int = 0,
 ) -> Region:
-    """Interpolate, re-segment and cut a region out of an image.
+    """Interpolate, re-segment and cut a region out of an image; filters are applied later (`Region.response`).
 
     Args:
         image: intensities [x, y, z].
@@ -84,7 +97,8 @@ def prepare(
     tight = occupied(mask)
     if tight is None:
         raise InputRefused("empty-mask: no voxel belongs to the region")
-    image, response, inside, (spacing, first) = _resampled(image, mask, tight, spacing_mm, settings, margin)
+    shown, inner, inside, (spacing, first) = _resampled(image, mask, tight, spacing_mm, settings, margin)
+    image = np.ascontiguousarray(shown[inner])
     if not inside.any():
         raise InputRefused("empty-after-interpolation: the region is smaller than the new voxels")
     low, high = settings.resegment
@@ -99,9 +113,7 @@ def prepare(
         kept &= np.abs(image - values.mean()) <= reach
     if not kept.any():
         raise InputRefused("empty-after-resegmentation: no intensity of the region lies in the range")
-    if settings.filter is not None:
-        low = high = None  # bounds of intensities say nothing about responses
-    return Region(response, inside, inside, kept, spacing, low, high, first)
+    return Region(image, inside, inside, kept, spacing, low, high, first, shown, inner)
 
 
 def _resampled(
@@ -111,10 +123,11 @@ def _resampled(
     spacing_mm: tuple[float, float, float],
     settings: Settings,
     margin: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], Place]:
-    """Image, response map (the image where there is no filter) and mask on the wanted grid, cut to the region's box.
+) -> tuple[NDArray[np.float64], tuple[slice, ...], NDArray[np.bool_], Place]:
+    """Image and mask on the wanted grid: the mask cut to the region's box, the image to what filters see around it.
 
-    With the spacing of that grid, and the place of the box in the image as it was.
+    With the box as it lies in that part of the image, the spacing of the grid, and the place of the box in the image as
+    it was.
     """
     new_mm, shape = spacing_mm, mask.shape
     # Interpolated masks may grow a little.
@@ -127,24 +140,26 @@ def _resampled(
         new_mm = (x, y, z)
         box = _new_box(box, shape, spacing_mm, new_mm)
         shape = interpolated_shape(shape, spacing_mm, new_mm)
-    # A filter sees as far around the region as it reaches, features what lies around the region.
-    seen = box if settings.filter is None else field_of(box, shape, new_mm, settings.filter)
+    # Filters see as far around the region as they reach, features what lies around the region.
+    filters = settings.used_filters
+    fields = [field_of(box, shape, new_mm, given) for given in filters]
+    seen = tuple(
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(box, *fields, strict=True)
+    )
     if settings.spacing_mm is None:
-        _require_finite(image, mask, tight if settings.filter is None else seen, settings)
+        _require_finite(image, mask, seen if filters else tight, filtered=bool(filters))
         shown, kept = image[seen].astype(np.float64, order="C"), np.not_equal(mask[box], 0, order="C")
     else:
-        _require_finite(image, mask, tight if settings.filter is None else (...,), settings)
+        _require_finite(image, mask, (...,) if filters else tight, filtered=bool(filters))
         shown = interpolated(image, spacing_mm, new_mm, method=settings.image_interpolation, box=seen)
         shown = np.rint(shown) if settings.round_intensities else shown
         covered = interpolated(mask, spacing_mm, new_mm, method=settings.mask_interpolation, box=box, binary=True)
         # Halves that arithmetic leaves a hair below one half count as halves.
         kept = covered >= settings.mask_threshold - 1e-9
     place = (new_mm, _first(box, (mask.shape, shape), spacing_mm, new_mm))
-    if settings.filter is None:
-        return shown, shown, kept, place
     inner = tuple(slice(b.start - s.start, b.stop - s.start) for b, s in zip(box, seen, strict=True))
-    response = filtered(shown, new_mm, settings.filter)
-    return shown[inner], np.ascontiguousarray(response[inner]), kept, place
+    return shown, inner, kept, place
 
 
 def _first(
@@ -161,12 +176,12 @@ def _first(
     return x, y, z
 
 
-def _require_finite(image: NDArray[Any], mask: NDArray[Any], part: tuple[Any, ...], settings: Settings) -> None:
+def _require_finite(image: NDArray[Any], mask: NDArray[Any], part: tuple[Any, ...], *, filtered: bool) -> None:
     """Refuse NaN and infinity where they would be seen: in the region, or in all that a filter sees."""
     if not np.issubdtype(image.dtype, np.inexact):
         return
     needed, where = image[part], "image that is filtered"
-    if settings.filter is None:
+    if not filtered:
         needed, where = needed[mask[part] != 0], "region"
     if not np.isfinite(needed).all():
         raise VoxelError(f"not-finite: NaN or infinite intensities in the {where}", legal="finite intensities")
@@ -238,8 +253,7 @@ def discretise(region: Region, settings: Settings) -> Discretised:
                 legal="bin_number or bin_width, or whole numbers from 1 on",
             )
     n_levels = settings.bin_number or int(level.max())
-    tight = tight_box(region.mask)
-    mask = region.mask[tight]
+    mask = region.mask[region.box]
     levels = np.zeros([n + 2 for n in mask.shape], dtype=np.int32)
     levels[1:-1, 1:-1, 1:-1][mask] = level.astype(np.int32)
     return Discretised(levels, n_levels)
@@ -263,8 +277,5 @@ def border_distance(region: Region, *, in_slice: bool) -> NDArray[np.int32]:
 
     whole = tight_box(region.morphological)
     steps = steps_to_border(np.ascontiguousarray(region.morphological[whole]), in_slice)
-    cut = tuple(
-        slice(part.start - w.start, part.stop - w.start + 2)
-        for part, w in zip(tight_box(region.mask), whole, strict=True)
-    )
+    cut = tuple(slice(part.start - w.start, part.stop - w.start + 2) for part, w in zip(region.box, whole, strict=True))
     return np.ascontiguousarray(steps[cut])

@@ -20,11 +20,18 @@ FAMILIES = (
     "ngtdm",
     "ngldm",
 )
+RESPONSE_FAMILIES = ("statistics", "intensity_histogram", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
+"""Families of response maps that stand beside the image; the others are of its mask, its unit or its millimetres."""
+MASK_FAMILIES = ("diagnostics", "morphology")
+"""Families that no filter changes: they are of the mask, and of the image before it."""
+LEVELLED = set(RESPONSE_FAMILIES[1:])
+"""Families that count grey levels."""
 AGGREGATIONS = ("2d_averaged", "2d_merged", "2.5d_averaged", "2.5d_merged", "3d_averaged", "3d_merged")
 """Names of IBSI 1, section 3.6: by slice and direction; directions merged by slice; slices merged by direction; all of
 the slices merged; in the volume by direction; in the volume merged."""
 
 
+FilterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
 
 
@@ -103,10 +110,12 @@ class Settings(BaseModel):
     ``spacing_mm`` is the grid to interpolate to (None: as the image is; 0 along an axis: as the image is along it).
     ``resegment`` is a closed range of intensities, ``outlier_sigma`` keeps what lies within so many standard
     deviations of the region's mean. One of ``bin_number`` (fixed bin number) and ``bin_width`` (fixed bin size) is
-    given. ``intensity_volume`` says how the intensity-volume histogram is binned: ``definite`` (intensities are whole
+    given. ``ivh`` says how the intensity-volume histogram is binned: ``definite`` (intensities are whole
     numbers in the image's unit), a bin width for continuous calibrated intensities, or a number of bins for
     arbitrary units. ``filter`` turns the whole interpolated image into a response map, of which the features are
-    computed (IBSI 2); the region is re-segmented by the intensities before.
+    computed (IBSI 2); the region is re-segmented by the intensities before. ``filters`` are several by name: then
+    features are computed of the image itself and of every response map, of these `RESPONSE_FAMILIES`. Responses have
+    no unit, so their grey levels are a fixed number, ``response_bin_number`` (without it ``bin_number``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,6 +139,10 @@ class Settings(BaseModel):
     ivh_bin_number: int = Field(default=1000, ge=2)
     distance: int = Field(default=1, ge=1, description="Chebyshev distance of neighbours in GLCM, NGTDM and NGLDM")
     filter: Annotated[Filter, Field(discriminator="kind")] | None = None
+    filters: dict[FilterName, Annotated[Filter, Field(discriminator="kind")]] = Field(
+        default={}, description="features of these response maps, by name, beside those of the image"
+    )
+    response_bin_number: int | None = Field(default=None, ge=2, le=4096)
     coarseness: int = Field(
         default=0, ge=0, description="NGLDM: largest difference of grey level that counts as dependent"
     )
@@ -144,4 +157,31 @@ class Settings(BaseModel):
             raise ValueError(f"aggregations {strange}; legal: {', '.join(AGGREGATIONS)}")
         if self.bin_number is not None and self.bin_width is not None:
             raise ValueError("bin_number and bin_width; legal: one of the two")
+        if self.filter is not None and self.filters:
+            raise ValueError("filter and filters; legal: one of the two")
+        if self.filters and not (self.response_bin_number or self.bin_number) and LEVELLED & set(self.families):
+            raise ValueError("filters without response_bin_number; legal: a number of grey levels of response maps")
         return self
+
+    @property
+    def parts(self) -> tuple[tuple[str, Filter | None, Settings], ...]:
+        """What features are computed of: name in the table (empty: the image itself), filter, and settings for it.
+
+        Of a single ``filter``, what is of the mask is of the image all the same.
+        """
+        if self.filter is None:
+            levels = {"bin_number": self.response_bin_number or self.bin_number, "bin_width": None}
+            response = self._with([name for name in self.families if name in RESPONSE_FAMILIES], **levels)
+            return ("", None, self), *((name, given, response) for name, given in self.filters.items())
+        mask = [name for name in self.families if name in MASK_FAMILIES]
+        rest = [name for name in self.families if name not in MASK_FAMILIES]
+        image = (("", None, self._with(mask)),) if mask else ()
+        return *image, (self.filter.kind, self.filter, self._with(rest))
+
+    @property
+    def used_filters(self) -> tuple[Filter, ...]:
+        """Every filter that these settings apply."""
+        return tuple(given for _, given, _ in self.parts if given is not None)
+
+    def _with(self, families: list[str], **more: int | float | None) -> Settings:
+        return self.model_copy(update={"families": tuple(families), **more})

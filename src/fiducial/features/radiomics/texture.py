@@ -174,9 +174,8 @@ def _by_slice(counts: Floats, aggregation: str) -> Floats:
 
 def _averaged(family: str, features: dict[str, Floats]) -> dict[str, float]:
     """The mean over matrices of each of the family's features, by IBSI name."""
-    found = catalogue()[family]
-    means = np.array([features[one.matrix_feature] for one in found]).mean(axis=1)
-    return dict(zip((one.name for one in found), means.tolist(), strict=True))
+    means = dict(zip(features, np.array(list(features.values())).mean(axis=1).tolist(), strict=True))
+    return {one.name: means[one.matrix_feature] for one in catalogue()[family]}
 
 
 FAMILIES: dict[str, Callable[[Texture, str], dict[str, float]]] = {
