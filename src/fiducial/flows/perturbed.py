@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fiducial.flows.toml_file import illegal, read_toml
 
 if TYPE_CHECKING:
-    from fiducial.features.radiomics import Settings
+    from fiducial.features.radiomics import PyRadiomicsSettings, Settings
     from fiducial.features.radiomics.perturbations import Perturbations
 
 
@@ -37,7 +37,7 @@ def features_after(
     image: NDArray[Any],
     mask: NDArray[Any],
     spacing_mm: tuple[float, float, float],
-    settings: Settings,
+    settings: Settings | PyRadiomicsSettings,
     asked: Perturbations,
     *,
     region: str,
@@ -47,18 +47,24 @@ def features_after(
     ``region`` names the region: its draws are its own, and the same in every run.
     """
     from fiducial.errors import InputRefused
+    from fiducial.features.radiomics import PyRadiomicsSettings
     from fiducial.features.radiomics.perturb import perturbed_radiomics, seed_of
+    from fiducial.features.radiomics.perturb_pyradiomics import perturbed_rows
 
     rows: list[list[Any]] = []
     aside: list[tuple[str, str]] = []
     # A mask is used often; looking at it once is enough.
     inside = np.asarray(mask) != 0
     for name, one in asked.repeats():
+        seed = seed_of(asked.seed, region, name)
         try:
-            seed = seed_of(asked.seed, region, name)
-            table = perturbed_radiomics(image, inside, spacing_mm, settings, one, seed=seed)
+            if isinstance(settings, PyRadiomicsSettings):
+                made = perturbed_rows(image, inside, spacing_mm, settings, one, seed=seed)
+            else:
+                table = perturbed_radiomics(image, inside, spacing_mm, settings, one, seed=seed)
+                made = list(table.itertuples(index=False, name=None))
         except InputRefused as refusal:
             aside.append((f"{region} ({name})", str(refusal)))
             continue
-        rows += [[name, *row] for row in table.itertuples(index=False, name=None)]
+        rows += [[name, *row] for row in made]
     return rows, aside
