@@ -36,6 +36,11 @@ def settings(**said):
     return parameters_of({"setting": said, **tables})
 
 
+def whole(image):
+    """The box of all of an image."""
+    return tuple(slice(0, n) for n in image.shape)
+
+
 def values(table):
     return dict(zip(table["pyradiomics"], table["value"], strict=True))
 
@@ -148,7 +153,7 @@ def test_transformed_images_by_hand():
     image = np.array([[[-4.0, 0.0, 1.0, 4.0]]])
 
     def made(kind):
-        return next(images_of(kind, image, MM, ImageTypeSettings()))[1].ravel()
+        return next(images_of(kind, image, MM, whole(image), ImageTypeSettings()))[1].ravel()
 
     assert made("Square") == pytest.approx([4, 0, 0.25, 4])
     assert made("SquareRoot") == pytest.approx([-4, 0, 2, 4])
@@ -277,14 +282,14 @@ def test_an_axis_of_one_slice_keeps_its_spacing():
 
 def test_wavelet_bands_are_named_x_first():
     image = np.tile(np.array([0.0, 1.0])[:, None, None], (4, 9, 8))
-    bands = {name: made for name, made, _ in images_of("Wavelet", image, MM, ImageTypeSettings())}
+    bands = {name: made for name, made, _ in images_of("Wavelet", image, MM, whole(image), ImageTypeSettings())}
     assert next(iter(bands)) == "wavelet-LLH"
     assert list(bands)[-1] == "wavelet-LLL"
     assert np.abs(bands["wavelet-HLL"]).max() > 1
     assert max(np.abs(bands[name]).max() for name in bands if name not in ("wavelet-HLL", "wavelet-LLL")) < 1e-12
     assert all(made.shape == image.shape for made in bands.values())
     second = settings(imageType={"Wavelet": {"level": 2}}).for_image("Wavelet")
-    assert [name for name, _, _ in images_of("Wavelet", image, MM, second)][-1] == "wavelet2-LLL"
+    assert [name for name, _, _ in images_of("Wavelet", image, MM, whole(image), second)][-1] == "wavelet2-LLL"
 
 
 def test_features_of_images_are_told_apart(block):

@@ -225,6 +225,7 @@ def warm_up() -> None:
     """Compile every loop, or load it from the cache on disk: some seconds the first time on a machine, then none."""
     from fiducial.features.radiomics.lines import warm_up_lines
     from fiducial.features.radiomics.matrix_formulas import warm_up_formulas
+    from fiducial.features.radiomics.pyradiomics.warm_up import warm_up_profile
     from fiducial.features.radiomics.solids import warm_up_solids
 
     levels = np.zeros((3, 3, 3), dtype=np.int32)
@@ -239,3 +240,4 @@ def warm_up() -> None:
     warm_up_lines()
     warm_up_solids()
     warm_up_formulas()
+    warm_up_profile()

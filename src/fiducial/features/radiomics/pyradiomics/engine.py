@@ -81,7 +81,7 @@ def pyradiomics_rows(
     rows += _of_shape(prepared, settings)
     for image_type in settings.image_types:
         own = settings.for_image(image_type)
-        for name, made, missing in images_of(image_type, prepared.image, prepared.spacing_mm, own):
+        for name, made, missing in images_of(image_type, prepared.image, prepared.spacing_mm, prepared.box, own):
             rows += _of_image(name, made, missing, prepared, settings, own=own, threads=threads)
     return rows
 
@@ -123,7 +123,7 @@ def _of_image(
             yield from _rows(name, of_class, {}, missing, settings)
         return
     inside = prepared.mask[prepared.box]
-    intensities = made[prepared.box][inside]
+    intensities = made[inside]
     levels = discretised(intensities, own)
     grey = _grey(levels, inside, prepared.spacing_mm, own, threads=threads)
     for of_class in classes:
