@@ -221,6 +221,25 @@ def sums_in_spheres(image: Counts, places: Whole, lines: Whole) -> tuple[Counts,
     return totals, counts
 
 
+@njit(cache=True, nogil=True)
+def weighted_power(spectrum: NDArray[np.complex128], weights: Counts) -> float:
+    """The sum of weights times squared moduli over all frequencies, of which `rfftn` keeps half along the last axis.
+
+    Each has a mirror image that is not kept, but for the first and the last (of an even number).
+    """
+    n_x, n_y, n_z = weights.shape
+    total = 0.0
+    for x in range(n_x):
+        for y in range(n_y):
+            line = 0.0
+            for z in range(n_z):
+                one = spectrum[x, y, z]
+                power = (one.real * one.real + one.imag * one.imag) * weights[x, y, z]
+                line += power if z in (0, n_z - 1) else 2 * power
+            total += line
+    return total
+
+
 def warm_up() -> None:
     """Compile every loop, or load it from the cache on disk: some seconds the first time on a machine, then none."""
     from fiducial.features.radiomics.lines import warm_up_lines
@@ -237,6 +256,7 @@ def warm_up() -> None:
     neighbourhoods(levels, 1, 1, 1, 0, 1, 2)
     steps_to_border(levels > 0, False)
     sums_in_spheres(levels.astype(np.float64), steps, steps)
+    weighted_power(np.zeros((1, 1, 1), dtype=np.complex128), np.zeros((1, 1, 1)))
     warm_up_lines()
     warm_up_solids()
     warm_up_formulas()

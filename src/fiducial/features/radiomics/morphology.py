@@ -254,6 +254,8 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     """
     from scipy.fft import irfftn, next_fast_len, rfftn
 
+    from fiducial.features.radiomics.kernels import weighted_power
+
     box = tight_box(region.mask)
     mask = region.mask[box].astype(np.float64)
     n = mask.sum()
@@ -266,11 +268,8 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     shape = [2 * next_fast_len(side, real=True) for side in mask.shape]
     kernel = _weights_of_frequencies(shape, region.spacing_mm, threads)
     spectrum = rfftn(apart, shape, workers=threads)
-    # Half of the frequencies are not kept, but for those that are their own mirror image.
-    power = (spectrum.real**2 + spectrum.imag**2) * kernel
-    once = power[..., 0].sum() + power[..., -1].sum()
-    products = float((2 * power.sum() - once) / np.prod(shape))
-    del power
+    products = weighted_power(spectrum, kernel) / float(np.prod(shape))
+    del spectrum
     spectrum = rfftn(mask, shape, workers=threads)
     spectrum *= kernel
     del kernel
