@@ -11,12 +11,12 @@ from fiducial.cohort.ingest import ingest
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics
 from fiducial.features.radiomics.perturb import perturbed_radiomics, seed_of
-from fiducial.flows import features
+from fiducial.flows import features, stability
 from fiducial.flows.features_record import read_record
 from fiducial.flows.features_settings import load_settings
 from fiducial.flows.perturbed import load_perturbations
 from fiducial.records.image import Geometry, Image
-from fiducial.records.radiomics import FEATURES
+from fiducial.records.radiomics import FEATURES, STABILITY
 from fiducial.records.tables import read_table
 
 GRID = Geometry(np.diag([1.0, 1.0, 2.0, 1.0]), (12, 11, 6))
@@ -151,6 +151,54 @@ def test_perturbations_are_rows_beside_the_region_as_it_is(cohort, tmp_path):
     )
     assert np.allclose(one["value"], direct["value"], equal_nan=True)
     assert read_record(made.out).perturbations["seed"] == 3
+
+
+SEVERAL = {
+    "filters": """families = ["morphology", "statistics"]
+spacing_mm = [1, 1, 1]
+[filters]
+log = {kind = "log", sigma_mm = 2}
+mean = {kind = "mean", support = 3}
+""",
+    "pyradiomics": """profile = "pyradiomics"
+[featureClass]
+shape = []
+firstorder = ["Mean", "Median"]
+[imageType.Original]
+[imageType.LoG]
+sigma = [2.0]
+[imageType.Wavelet]
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "n"),
+    [(SEVERAL["filters"], 3, 29 + 3 * 18), (SEVERAL["pyradiomics"], 10, 14 + 10 * 2)],
+    ids=SEVERAL,
+)
+def test_perturbed_features_of_several_images_are_told_apart(cohort, tmp_path, text, images, n):
+    config, perturb = tmp_path / "radiomics.toml", tmp_path / "perturb.toml"
+    config.write_text(text)
+    perturb.write_text(PERTURBATIONS)
+    made = features(cohort, tmp_path / "features.parquet", config=config, perturb=perturb, workers=1)
+    assert (made.n_regions, made.n_features, made.n_perturbations) == (5, n, 3)
+    table = read_table(made.out, FEATURES)  # which refuses a feature that stands there twice
+    assert len(table) == (4 * 5 + 1) * n
+    assert table["filter"].nunique() == images
+    own = table[table["mask"] == "case1~label_2"].set_index(["filter", "feature"])
+    image, mask = read_image(tmp_path / "images/case1.nii.gz"), read_mask(tmp_path / "labels/case1.nii.gz", label=2)
+    for name, number in (("turned", 0), ("drawn.2", 1)):
+        step, seed = load_perturbations(perturb).perturbation[number], seed_of(3, "case1~label_2", name)
+        given = image.array[0], mask.array[0], image.geometry.spacing_mm
+        direct = perturbed_radiomics(*given, load_settings(config), step, seed=seed)
+        one = own[own["perturbation"] == name]
+        assert list(one.index) == list(zip(direct["filter"], direct["feature"], strict=True))
+        assert np.array_equal(one["value"], direct["value"], equal_nan=True)
+        assert not np.allclose(one["value"], own[own["perturbation"] == ""]["value"])
+    found = read_table(stability(made.out, tmp_path / "stability").out, STABILITY)
+    assert len(found) == n
+    assert list(found["filter"].unique()) == list(table["filter"].unique())
 
 
 def test_a_perturbation_without_an_answer_is_set_aside_and_others_go_on(cohort, tmp_path):

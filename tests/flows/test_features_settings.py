@@ -119,8 +119,6 @@ def test_parameters_are_pyradiomics(tmp_path):
 
 
 def test_the_label_is_the_cohorts(cohort, tmp_path):
-    with pytest.raises(InputRefused, match="perturbations with the profile pyradiomics"):
-        features(cohort, tmp_path / "a.parquet", config=PyRadiomicsSettings(), perturb=tmp_path / "p.toml", workers=1)
     with pytest.raises(InputRefused, match=r"setting.label: 2\n.*mask_value"):
         features(cohort, tmp_path / "features.parquet", config=PyRadiomicsSettings(label=2), workers=1)
 

@@ -88,7 +88,7 @@ def features(
 
     cohort, out = Path(cohort).resolve(), Path(out)
     settings = load_settings(config) if config is None or isinstance(config, str | Path) else config
-    require_whole(settings, perturbed=perturb is not None)
+    require_whole(settings)
     asked = None if perturb is None else load_perturbations(perturb)
     plans = {} if asked is None else asked.model_dump(mode="json")
     table = load_cohort(cohort)
@@ -134,7 +134,6 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
     from fiducial.archive import read_mask
     from fiducial.archive.regrid import resample_command
     from fiducial.errors import InputRefused
-    from fiducial.features.radiomics import Settings
     from fiducial.features.radiomics.engine import region_rows
     from fiducial.features.radiomics.perturbations import Perturbations
     from fiducial.flows.features_settings import settings_of
@@ -163,7 +162,7 @@ def regions_of(case: RegionsOfImage) -> dict[str, Any]:
                 aside.append((mask_id, str(refusal), refusal.given))
                 continue
             rows += [[mask_id, "", *row] for row in found]
-            if asked is not None and isinstance(settings, Settings):
+            if asked is not None:
                 inside = labels.array[0] == value if value else labels.array[0]
                 more, lost = features_after(voxels, inside, spacing_mm, settings, asked, region=mask_id)
                 rows += [[mask_id, *row] for row in more]

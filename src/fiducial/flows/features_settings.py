@@ -82,20 +82,16 @@ def settings_of(said: dict[str, Any]) -> Settings | PyRadiomicsSettings:
     return Settings(**said)
 
 
-def require_whole(settings: Settings | PyRadiomicsSettings, *, perturbed: bool = False) -> None:
-    """Refuse what a cohort says itself, and what goes with the standard's settings alone.
+def require_whole(settings: Settings | PyRadiomicsSettings) -> None:
+    """Refuse what a cohort says itself.
 
     Raises:
-        InputRefused: ``label``: the cohort has the value of each mask; perturbations of PyRadiomics' features.
+        InputRefused: ``label``: the cohort has the value of each mask.
     """
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import PyRadiomicsSettings
 
-    if not isinstance(settings, PyRadiomicsSettings):
-        return
-    if perturbed:
-        raise InputRefused("perturbations with the profile pyradiomics", legal="the profile ibsi")
-    if settings.label != 1:
+    if isinstance(settings, PyRadiomicsSettings) and settings.label != 1:
         raise InputRefused(
             f"setting.label: {settings.label}",
             legal="no label: the cohort says which value each mask has (mask_value)",

@@ -47,9 +47,7 @@ def features_after(
     ``region`` names the region: its draws are its own, and the same in every run.
     """
     from fiducial.errors import InputRefused
-    from fiducial.features.radiomics import PyRadiomicsSettings
-    from fiducial.features.radiomics.perturb import perturbed_radiomics, seed_of
-    from fiducial.features.radiomics.perturb_pyradiomics import perturbed_rows
+    from fiducial.features.radiomics.perturb import perturbed_rows, seed_of
 
     rows: list[list[Any]] = []
     aside: list[tuple[str, str]] = []
@@ -58,11 +56,7 @@ def features_after(
     for name, one in asked.repeats():
         seed = seed_of(asked.seed, region, name)
         try:
-            if isinstance(settings, PyRadiomicsSettings):
-                made = perturbed_rows(image, inside, spacing_mm, settings, one, seed=seed)
-            else:
-                table = perturbed_radiomics(image, inside, spacing_mm, settings, one, seed=seed)
-                made = list(table.itertuples(index=False, name=None))
+            made = perturbed_rows(image, inside, spacing_mm, settings, one, seed=seed)
         except InputRefused as refusal:
             aside.append((f"{region} ({name})", str(refusal)))
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from fiducial.errors import GeometryError, InputRefused
 from fiducial.features.radiomics.interpolate import ORDERS, interpolated, interpolated_shape
 from fiducial.features.radiomics.perturbations import Perturbation
+from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 from fiducial.features.radiomics.settings import Settings
 from fiducial.maths.image_quality import white_noise
 
@@ -107,16 +109,37 @@ def perturbed_radiomics(
     image: NDArray[Any],
     mask: NDArray[Any],
     spacing_mm: Spacing,
-    settings: Settings,
+    settings: Settings | PyRadiomicsSettings,
     perturbation: Perturbation,
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
     """`region_features` of image and mask after one perturbation."""
-    from fiducial.features.radiomics.engine import region_features
+    import pandas as pd
 
+    from fiducial.features.radiomics.engine import columns_of
+
+    rows = perturbed_rows(image, mask, spacing_mm, settings, perturbation, seed=seed)
+    return pd.DataFrame(list(rows), columns=list(columns_of(settings)))
+
+
+def perturbed_rows(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    spacing_mm: Spacing,
+    settings: Settings | PyRadiomicsSettings,
+    perturbation: Perturbation,
+    *,
+    seed: int = 0,
+) -> Sequence[tuple[Any, ...]]:
+    """The rows of `perturbed_radiomics`; with PyRadiomics' settings without those of ``additionalInfo``."""
+    from fiducial.features.radiomics import perturb_pyradiomics
+    from fiducial.features.radiomics.engine import region_rows
+
+    if isinstance(settings, PyRadiomicsSettings):
+        return perturb_pyradiomics.perturbed_rows(image, mask, spacing_mm, settings, perturbation, seed=seed)
     changed = perturb(image, mask, spacing_mm, perturbation, seed=seed, settings=settings)
-    return region_features(changed.image, changed.mask, changed.spacing_mm, settled(settings))
+    return region_rows(changed.image, changed.mask, changed.spacing_mm, settled(settings))
 
 
 def seed_of(seed: int, *names: str) -> int:
