@@ -196,8 +196,9 @@ def test_perturbed_features_of_several_images_are_told_apart(cohort, tmp_path, t
         assert list(one.index) == list(zip(direct["filter"], direct["feature"], strict=True))
         assert np.array_equal(one["value"], direct["value"], equal_nan=True)
         assert not np.allclose(one["value"], own[own["perturbation"] == ""]["value"])
-    found = read_table(stability(made.out, tmp_path / "stability").out, STABILITY)
-    assert len(found) == n
+    graded = stability(made.out, tmp_path / "stability")
+    found = read_table(graded.out, STABILITY)
+    assert len(found) == n == sum(sum(counts.values()) for counts in graded.filters.values())
     assert list(found["filter"].unique()) == list(table["filter"].unique())
 
 

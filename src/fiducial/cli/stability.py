@@ -55,6 +55,11 @@ def _lines(result: Any) -> list[str]:
         f"  {_counts(result.grades)}",
         *(f"  {safe(family):<20} {_counts(counts)}" for family, counts in result.families.items()),
     ]
+    if len(result.filters) > 1:
+        lines.append("  the same, by the image that they are of:")
+        lines += [
+            f"  {safe(name or '(the image itself)'):<20} {_counts(counts)}" for name, counts in result.filters.items()
+        ]
     lines += [f"  left out: {safe(name)}: {safe(reason)}" for name, reason in result.left_out[:SHOWN]]
     more = len(result.left_out) - SHOWN
     lines += [f"  and {more} more; --json names all"] if more > 0 else []

@@ -21,8 +21,9 @@ SHARED_SHIFT = 0.05
 class Stability:
     """Where the table lies and what it says.
 
-    ``grades`` counts features by grade, and ``families`` the same by family; ``none`` counts those without a
-    correlation. ``left_out`` names regions that do not count, with their reason.
+    ``grades`` counts features by grade, ``families`` the same by family and ``filters`` by the image that they are of
+    (empty: the image itself); ``none`` counts those without a correlation. ``left_out`` names regions that do not
+    count, with their reason.
     """
 
     out: Path
@@ -34,6 +35,7 @@ class Stability:
     graded_by: str
     grades: Mapping[str, int]
     families: Mapping[str, Mapping[str, int]]
+    filters: Mapping[str, Mapping[str, int]]
     left_out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
@@ -63,7 +65,7 @@ def stability(
     """
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics.stability import REGION, repeats_of, stability_table
-    from fiducial.records.radiomics import FEATURES, FORMS, GRADES, STABILITY
+    from fiducial.records.radiomics import FEATURES, FORMS, STABILITY
     from fiducial.records.tables import read_table, write_table
 
     for given, legal, name in ((repeats, ("", *REGION), "repeats"), (graded_by, FORMS, "graded_by")):
@@ -77,11 +79,6 @@ def stability(
     write_table(found.table, path, STABILITY)
     progress("stability", 2, 2)
     said = found.table.assign(grade=found.table["grade"].replace("", "none"))
-    words = (*reversed(GRADES), "none")
-    counts = {
-        str(family): {word: int((rows["grade"] == word).sum()) for word in words}
-        for family, rows in said.groupby("family", sort=False)
-    }
     kind = str(said["repeats"].iloc[0])
     return Stability(
         path,
@@ -91,11 +88,19 @@ def stability(
         found.n_subjects,
         len(said),
         graded_by,
-        {word: int((said["grade"] == word).sum()) for word in words},
-        counts,
+        _counts(said["grade"]),
+        {str(family): _counts(rows["grade"]) for family, rows in said.groupby("family", sort=False)},
+        {str(name): _counts(rows["grade"]) for name, rows in said.groupby("filter", sort=False)},
         found.left_out,
         _notes(found.table, found.n_regions, found.n_subjects),
     )
+
+
+def _counts(grades: pd.Series[str]) -> dict[str, int]:
+    """How many features have each grade, the best first."""
+    from fiducial.records.radiomics import GRADES
+
+    return {word: int((grades == word).sum()) for word in (*reversed(GRADES), "none")}
 
 
 def _notes(table: pd.DataFrame, n_regions: int, n_subjects: int) -> tuple[str, ...]:
