@@ -81,7 +81,8 @@ def feature_maps(  # noqa: PLR0913 - what a user may say of maps
     from fiducial.records.files import sha256_json
 
     require_modules("numba", "pywt", *(["ray"] if cluster else []))
-    from fiducial.features.radiomics.map_kernels import warm_up_maps
+    from fiducial.features.radiomics.first_time import compile_all
+    from fiducial.features.radiomics.map_kernels import features_around, warm_up_maps
 
     cohort, out = Path(cohort).resolve(), Path(out)
     settings = _settings(config, radius)
@@ -90,9 +91,7 @@ def feature_maps(  # noqa: PLR0913 - what a user may say of maps
     masks = table[(table["role"] == "mask") & table["of"].isin(images.index)]
     if masks.empty:
         raise InputRefused("no mask in this cohort", where=str(cohort), action="ingest images with masks")
-    progress("compiling loops (the first time)", 0, 1)
-    warm_up_maps()
-    progress("compiling loops (the first time)", 1, 1)
+    compile_all(features_around, warm_up_maps, progress)
     said = settings.model_dump(mode="json")
     options = {"radius": radius, "masked": masked}
     ledger = out / f".{sha256_json([said, options, cohort_digest(table)])[:12]}.ledger"

@@ -84,7 +84,8 @@ def features(
 
     require_modules("numba", "pywt", *(["ray"] if cluster else []))
     from fiducial.features.radiomics.engine import columns_of
-    from fiducial.features.radiomics.kernels import warm_up
+    from fiducial.features.radiomics.first_time import compile_all
+    from fiducial.features.radiomics.kernels import cooccurrence, warm_up
 
     cohort, out = Path(cohort).resolve(), Path(out)
     settings = load_settings(config) if config is None or isinstance(config, str | Path) else config
@@ -96,9 +97,7 @@ def features(
     if not cases:
         raise InputRefused("no mask in this cohort", where=str(cohort), action="ingest images with masks")
     # Once here, so that no worker compiles them again.
-    progress("compiling loops (the first time)", 0, 1)
-    warm_up()
-    progress("compiling loops (the first time)", 1, 1)
+    compile_all(cooccurrence, warm_up, progress)
     ledger = out.with_name(f".{out.name}.{_digest(settings, table, plans)}.ledger")
     done = map_cases(
         regions_of, cases, workers=workers, cluster=cluster, progress=progress, title="radiomics", resume=ledger

@@ -126,6 +126,10 @@ def region_rows(
     Raises:
         InputRefused: as `region_features`.
     """
+    from fiducial.features.radiomics.first_time import announce
+    from fiducial.features.radiomics.kernels import cooccurrence
+
+    announce(cooccurrence)
     image, mask = _arrays(image, mask, spacing_mm)
     if label is not None:
         mask = _labelled(mask, label)

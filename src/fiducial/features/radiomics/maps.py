@@ -88,7 +88,9 @@ def radiomics_map(
         InputRefused: settings that maps do not have; whatever `radiomics` refuses.
     """
     from fiducial.features.radiomics import map_kernels as kernels
+    from fiducial.features.radiomics.first_time import announce
 
+    announce(kernels.features_around)
     settings = settings or USUAL
     require_mappable(settings, radius)
     region = prepare(image, mask, spacing_mm, settings, margin=0 if masked else radius)

@@ -70,7 +70,7 @@ def _window(array: NDArray[Any], axis: int, start: int, stop: int) -> NDArray[An
     n = array.shape[axis]
     if start >= 0 and stop <= n:
         return np.asarray(array[(slice(None),) * axis + (slice(start, stop),)])
-    return np.take(array, np.arange(start, stop) % (n + n % 2) % n, axis=axis)
+    return np.asarray(np.take(array, np.arange(start, stop) % (n + n % 2) % n, axis=axis))
 
 
 def _filtered(array: NDArray[Any], axis: int, filters: NDArray[Any], first: int, n_image: int) -> NDArray[Any]:
