@@ -16,11 +16,12 @@ GLDM classes, kernel radius 1.
 Maps are compared where each of the 13 directions has a pair of neighbours in the cube: where one has none, PyRadiomics
 leaves it out of run lengths too, though it has runs of one voxel, and its joint average is NaN.
 
-Each tool and case is a process of its own that has read its image, imported everything and run once (start-up and
-compilation are outside, and printed by themselves). Then tools take turns; the shortest of the repeats counts, in time
-by the clock and in processor time of all threads. Peak memory is the process's own (VmHWM), imports included; beside it
-stands what it was before the first run. Values are compared first, where the definitions are the same:
-the table of PyRadiomics' names says where, and MIRP's columns bear the tags of the standard's reference files.
+Each tool and case is a process of its own that has read its image (PyRadiomics and MIRP from NIfTI; the functions here
+take arrays), imported everything and run once (start-up and compilation are outside, and printed by themselves). Then
+tools take turns; the shortest of the repeats counts, in time by the clock and in processor time of all threads. Peak
+memory is the process's own (VmHWM), imports included; beside it stands what it was before the first run. Values are
+compared first, where the definitions are the same: the table of PyRadiomics' names says where, and MIRP's columns bear
+the tags of the standard's reference files.
 """
 
 from __future__ import annotations
@@ -60,12 +61,9 @@ Job = Callable[[], Values]
 
 
 def given_case(folder: Path) -> tuple[Any, Any, tuple[float, float, float]]:
-    """Image, mask and spacing of a case."""
-    import nibabel
-
-    image, mask = nibabel.load(folder / "image.nii"), nibabel.load(folder / "mask.nii")
-    x, y, z = (float(mm) for mm in image.header.get_zooms())
-    return np.asarray(image.dataobj), np.asarray(mask.dataobj), (x, y, z)
+    """Image, mask and spacing of a case, as arrays, which is what the functions here take."""
+    x, y, z = np.load(folder / "spacing_mm.npy").tolist()
+    return np.load(folder / "image.npy"), np.load(folder / "mask.npy"), (x, y, z)
 
 
 def fiducial_job(folder: Path, job: str) -> Job:
@@ -264,6 +262,8 @@ def write_case(folder: Path, name: str, data: Path) -> tuple[int, int]:
     affine = np.diag([-mm[0], -mm[1], mm[2], 1.0])
     for file, array in (("image.nii", image.astype(np.int16)), ("mask.nii", (mask > 0).astype(np.uint8))):
         nibabel.save(nibabel.Nifti1Image(array, affine), folder / file)
+        np.save(folder / file.replace(".nii", ".npy"), array)
+    np.save(folder / "spacing_mm.npy", np.array([float(side) for side in mm]))
     return image.size, int((mask > 0).sum())
 
 
