@@ -208,15 +208,12 @@ def _from_hull(solid: Solid, threads: int) -> dict[str, float]:
 
 def smallest_box(corners: Floats, normals: Floats, threads: int = 1) -> Floats:
     """Sides of the smallest box with one face on a face of the hull (O'Rourke 1985 gives the rare smaller ones)."""
-    normals = np.unique(
-        np.round(normals * np.sign(normals[np.arange(len(normals)), _leading(normals)])[:, None], 6), axis=0
-    )
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    frames = np.stack([normals, first, np.cross(normals, first)], axis=1)
-    parts = in_parts(lambda start, end: boxes_on(frames[start:end], corners), len(normals), threads)
-    sides = np.concatenate(parts)
+    turned = normals * np.sign(normals[np.arange(len(normals)), _leading(normals)])[:, None]
+    # Faces of one plane, and of opposite planes, are one: to a millionth, as one number.
+    x, y, z = np.rint(turned * 1e6).astype(np.int64).T + 10**6
+    _, once = np.unique((x * (2 * 10**6 + 1) + y) * (2 * 10**6 + 1) + z, return_index=True)
+    faces = turned[once]
+    sides = np.concatenate(in_parts(lambda start, end: boxes_on(faces[start:end], corners), len(faces), threads))
     return np.asarray(sides[sides.prod(axis=1).argmin()])
 
 

@@ -164,16 +164,24 @@ def longest_distance(points: Floats) -> float:
 
 
 @njit(cache=True, nogil=True)
-def boxes_on(frames: Floats, corners: Floats) -> Floats:
-    """Sides [n, 3] of the smallest box around corners [m, 3] with a face across the first row of each frame [n, 3, 3].
+def _frame(direction: Floats) -> tuple[Floats, Floats, Floats]:
+    """Three unit vectors at right angles, the first along a direction."""
+    normal = direction / np.sqrt((direction**2).sum())
+    axis = np.zeros(3)
+    axis[np.abs(normal).argmin()] = 1.0
+    first = np.cross(normal, axis)
+    first /= np.sqrt((first**2).sum())
+    return normal, first, np.cross(normal, first)
 
-    A frame is three unit vectors at right angles.
-    """
+
+@njit(cache=True, nogil=True)
+def boxes_on(normals: Floats, corners: Floats) -> Floats:
+    """Sides [n, 3] of the smallest box around corners [m, 3] with a face across each normal [n, 3]."""
     m = len(corners)
-    sides = np.empty((len(frames), 3))
+    sides = np.empty((len(normals), 3))
     flat, ordered = np.empty((m, 2)), np.empty((m, 2))
-    for k in range(len(frames)):
-        normal, first, second = frames[k, 0], frames[k, 1], frames[k, 2]
+    for k in range(len(normals)):
+        normal, first, second = _frame(normals[k])
         low, high = np.inf, -np.inf
         for i in range(m):
             x, y, z = corners[i, 0], corners[i, 1], corners[i, 2]
@@ -296,5 +304,5 @@ def warm_up_solids() -> None:
     moments(mask)
     corners = outermost(ends_of_lines(mask), 0).astype(np.float64)
     longest_distance(corners)
-    boxes_on(np.eye(3)[None], corners)
+    boxes_on(np.eye(3), corners)
     ellipsoid_weights(np.column_stack([corners - 0.5, np.ones(len(corners))]), 1e-3, 10)
