@@ -12,6 +12,7 @@ from fiducial.features.radiomics.directions import directions
 from fiducial.features.radiomics.kernels import neighbourhoods
 from fiducial.features.radiomics.pyradiomics import parameters_of, read_parameters
 from fiducial.features.radiomics.pyradiomics.engine import COLUMNS
+from fiducial.features.radiomics.pyradiomics.first_order import discretised
 from fiducial.features.radiomics.pyradiomics.images import images_of
 from fiducial.features.radiomics.pyradiomics.matrices import (
     around,
@@ -19,12 +20,12 @@ from fiducial.features.radiomics.pyradiomics.matrices import (
     of_one_way,
     one_way,
     several_in_a_line,
+    tones_of,
 )
 from fiducial.features.radiomics.pyradiomics.names import names
 from fiducial.features.radiomics.pyradiomics.prepare import prepare, resampled
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings
 from fiducial.features.radiomics.pyradiomics.shape import shape_2d_features, shape_features
-from fiducial.features.radiomics.pyradiomics.values import discretised
 from fiducial.features.radiomics.texture import tone_differences
 
 MM = (1.0, 1.0, 1.0)
@@ -205,9 +206,12 @@ def test_neighbours_at_chosen_distances_are_the_kernels_where_both_count(block):
     image, mask = block
     levels = np.pad(np.where(mask > 0, np.abs(image) % 4 + 1, 0).astype(np.int32), 2)
     steps = np.concatenate([directions(3, 1), directions(3, 2)])
-    tones, dependences = around(levels, np.concatenate([steps, -steps]), 1)
+    (n_voxels, differences), dependences = around(levels, np.concatenate([steps, -steps]), 1)
     by_neighbours, counted = neighbourhoods(levels, 4, 2, 2, 1, 2, len(levels) - 2)
-    assert np.allclose(tones, tone_differences(by_neighbours))
+    _, wanted, voxels = tone_differences(by_neighbours)[0].T
+    for found in (differences, tones_of(by_neighbours[0])[1]):
+        assert np.allclose(found, wanted)
+    assert n_voxels.tolist() == tones_of(by_neighbours[0])[0].tolist() == voxels.tolist()
     assert np.array_equal(dependences, counted)
 
 

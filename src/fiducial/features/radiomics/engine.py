@@ -55,7 +55,7 @@ def radiomics(
         mask: the region on the same grid; what is not 0 belongs to it.
         spacing_mm: distance of voxel centres along x, y and z (of a 2-D image: the slice's thickness).
         settings: image processing and families; the default computes everything in the volume, with intensities as
-            grey levels. `PyRadiomicsSettings` give PyRadiomics' features by its definitions (`pyradiomics_features`).
+            grey levels. `PyRadiomicsSettings` give PyRadiomics' features by its definitions (`pyradiomics_rows`).
         label: only what has this value in the mask belongs to the region.
         threads: for large regions, 0 = as many as cores; the numbers do not depend on it.
 

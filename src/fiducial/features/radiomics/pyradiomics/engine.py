@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,32 +19,15 @@ from fiducial.features.radiomics.summary import OTHER_DEFINITION
 from fiducial.features.radiomics.threads import n_threads
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fiducial.features.radiomics.pyradiomics.values import GreyLevels
 
 COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "reason", "pyradiomics")
 Row = tuple[str, str, str, str, str, float, str, str]
+NAN = float("nan")
 SHAPES = ("shape", "shape2D")
 MOST_LEVELS = 4096
 """Grey levels beyond which matrices would fill the memory."""
 UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"
-
-
-def pyradiomics_features(
-    image: NDArray[Any],
-    mask: NDArray[Any],
-    spacing_mm: Spacing,
-    settings: PyRadiomicsSettings | None = None,
-    *,
-    threads: int = 0,
-) -> pd.DataFrame:
-    """The rows of `pyradiomics_rows` as a table with the columns `COLUMNS`."""
-    import pandas as pd
-
-    rows = pyradiomics_rows(image, mask, spacing_mm, settings, threads=threads)
-    columns = zip(*rows, strict=True) if rows else [()] * len(COLUMNS)
-    return pd.DataFrame({name: list(values) for name, values in zip(COLUMNS, columns, strict=True)})
 
 
 def pyradiomics_rows(
@@ -115,7 +100,7 @@ def _of_image(
     threads: int,
 ) -> Iterator[Row]:
     """Rows of one image in the order of the classes; of an image that there is none of, with the reason."""
-    from fiducial.features.radiomics.pyradiomics.values import discretised, first_order
+    from fiducial.features.radiomics.pyradiomics.first_order import discretised, first_order
 
     classes = [of_class for of_class in settings.feature_classes if of_class not in SHAPES]
     if made is None:
@@ -143,37 +128,54 @@ def _grey(
 ) -> GreyLevels:
     from fiducial.features.radiomics.pyradiomics.values import GreyLevels
 
-    placed = np.zeros(inside.shape, dtype=np.int32)
-    placed[inside] = levels
     across = 2 - own.force_2d_dimension if own.force_2d else 2
     order = [*(axis for axis in range(3) if axis != across), across]
-    turned = np.ascontiguousarray(np.pad(placed.transpose(order), max(own.distances)))
-    threads = n_threads(threads, len(levels))
-    return GreyLevels(turned, tuple(spacing_mm[axis] for axis in order), own, threads)
+    around = max(own.distances)
+    placed = np.zeros([inside.shape[axis] + 2 * around for axis in order], dtype=np.int32)
+    part = placed[(slice(around, -around),) * 3]
+    # The order of intensities is that of the mask's own axes.
+    part.transpose(np.argsort(order))[inside] = levels
+    return GreyLevels(placed, tuple(spacing_mm[axis] for axis in order), own, n_threads(threads, len(levels)))
 
 
 def _rows(
     name: str, of_class: str, values: dict[str, float], missing: str, settings: PyRadiomicsSettings
 ) -> Iterator[Row]:
     """The rows that are asked for of a class, NaN with its reason where there is no value."""
-    for one in asked(of_class, settings.feature_classes[of_class]):
-        value = values.get(one.name, float("nan"))
-        reason = one.difference and f"{OTHER_DEFINITION}{one.difference}"
-        if not np.isfinite(value):
-            value, reason = float("nan"), missing or UNDEFINED
-        shown = "" if name == "original" else name
-        said = f"{name}_{of_class}_{one.name}"
-        yield shown, one.family, one.feature, _aggregation(one, settings), one.ibsi_code, value, reason, said
+    shown = "" if name == "original" else name
+    averaged = settings.weighting_norm is None
+    for known in _known(of_class, settings.feature_classes[of_class], settings.force_2d, averaged):
+        family, feature, aggregation, code, reason, said = known
+        value = values.get(said, NAN)
+        if not isfinite(value):
+            value, reason = NAN, missing or UNDEFINED
+        yield shown, family, feature, aggregation, code, value, reason, f"{name}_{of_class}_{said}"
 
 
-def _aggregation(one: Named, settings: PyRadiomicsSettings) -> str:
+@cache
+def _known(of_class: str, wanted: tuple[str, ...], flat: bool, averaged: bool) -> tuple[tuple[str, ...], ...]:
+    """Of each feature asked for: family, feature, aggregation, IBSI's code, difference and PyRadiomics' name."""
+    return tuple(
+        (
+            one.family,
+            one.feature,
+            _aggregation(one, flat, averaged),
+            one.ibsi_code,
+            one.difference and f"{OTHER_DEFINITION}{one.difference}",
+            one.name,
+        )
+        for one in asked(of_class, wanted)
+    )
+
+
+def _aggregation(one: Named, flat: bool, averaged: bool) -> str:
     """How matrices were put together, in the standard's words."""
     if not one.aggregation:
         return ""
-    dimension = "2.5d" if settings.force_2d else "3d"
+    dimension = "2.5d" if flat else "3d"
     if one.aggregation == "3d":
         return dimension
-    return f"{dimension}_averaged" if settings.weighting_norm is None else f"{dimension}_merged"
+    return f"{dimension}_averaged" if averaged else f"{dimension}_merged"
 
 
 def _about(image: NDArray[Any], mask: NDArray[Any], prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -20,8 +21,8 @@ def one_way(levels: Levels, steps: Steps, n_levels: int) -> Floats:
     return counts
 
 
-def around(levels: Levels, steps: Steps, alike: int) -> tuple[Floats, Floats]:
-    """`kernels.neighbourhoods` for neighbours at the given steps alone: tone differences and dependence counts."""
+def around(levels: Levels, steps: Steps, alike: int) -> tuple[tuple[Steps, Floats], Floats]:
+    """`tones_of` and dependence counts [1, level, n - 1] of neighbours at the given steps alone."""
     n_levels = int(levels.max())
     total, n_near, n_alike = (np.zeros(levels.shape, dtype=np.int64) for _ in range(3))
     for step in steps:
@@ -34,33 +35,60 @@ def around(levels: Levels, steps: Steps, alike: int) -> tuple[Floats, Floats]:
     inside = levels > 0
     level, near = levels[inside] - 1, n_near[inside]
     apart = np.where(near > 0, np.abs(levels[inside] - total[inside] / np.maximum(near, 1)), 0.0)
-    tones = np.zeros((1, n_levels, 3))
-    for column, weight in enumerate((near > 0, apart, np.ones(len(level)))):
-        tones[0, :, column] = np.bincount(level, weights=weight.astype(np.float64), minlength=n_levels)
+    n_voxels = np.bincount(level, minlength=n_levels).astype(np.int64)
+    differences = np.bincount(level, weights=apart, minlength=n_levels).astype(np.float64)
     dependences = np.zeros((1, n_levels, len(steps) + 1))
     np.add.at(dependences[0], (level, n_alike[inside]), 1)
-    return tones, dependences
+    return (n_voxels, differences), dependences
 
 
+@njit(cache=True, nogil=True)
+def tones_of(by_neighbours: Steps) -> tuple[Steps, Floats]:
+    """What NGTDM is of, from the differences [level, n, 2] of `kernels.neighbourhoods`.
+
+    Voxels of each level, and the sum of their differences from the mean of their neighbours; one without neighbours
+    differs by 0, and counts.
+    """
+    n_levels, n_near, _ = by_neighbours.shape
+    n_voxels, differences = np.zeros(n_levels, dtype=np.int64), np.zeros(n_levels)
+    for level in range(n_levels):
+        for near in range(n_near):
+            n_voxels[level] += by_neighbours[level, near, 0]
+            differences[level] += by_neighbours[level, near, 1] / max(near, 1)
+    return n_voxels, differences
+
+
+@njit(cache=True, nogil=True)
 def several_in_a_line(levels: Levels, step: Steps) -> bool:
-    """Whether two voxels of the region lie on one line along a step, at whatever distance."""
-    places = np.argwhere(levels > 0)
-    axis = int(np.flatnonzero(step)[0])
-    lines = places - (places[:, axis] * step[axis])[:, None] * step
-    return len(np.unique(lines, axis=0)) < len(lines)
+    """Whether two voxels of the region lie on one line along a step of at most one voxel, at whatever distance."""
+    n_x, n_y, n_z = levels.shape
+    for x in range(n_x):
+        for y in range(n_y):
+            for z in range(n_z):
+                if levels[x, y, z] == 0:
+                    continue
+                a, b, c = x + step[0], y + step[1], z + step[2]
+                while 0 <= a < n_x and 0 <= b < n_y and 0 <= c < n_z:
+                    if levels[a, b, c] > 0:
+                        return True
+                    a, b, c = a + step[0], b + step[1], c + step[2]
+    return False
 
 
 def maximal_correlation(counts: Floats) -> Floats:
     """Haralick's maximal correlation coefficient of matrices [n, level, level]; 1 where the region has one level.
 
     The root of the second eigenvalue of Q(i, j) = Σ_k p(i, k) p(j, k) / (p_x(i) p_y(k)), which is the second singular
-    value of p(i, k) / √(p_x(i) p_y(k)).
+    value of p(i, k) / √(p_x(i) p_y(k)). Those of a symmetric matrix are the absolute values of its eigenvalues.
     """
-    p = counts / counts.sum(axis=(1, 2), keepdims=True)
-    if p.shape[1] == 1 or len(np.flatnonzero(counts.sum(axis=(0, 1)) + counts.sum(axis=(0, 2)))) == 1:
-        return np.ones(len(p))
-    weight = p.sum(axis=2)[:, :, None] * p.sum(axis=1)[:, None, :]
-    balanced = p / np.sqrt(np.where(weight > 0, weight, 1.0))
+    rows, columns = counts.sum(axis=2), counts.sum(axis=1)
+    occurs = np.flatnonzero((rows + columns).any(axis=0))
+    if len(occurs) == 1:
+        return np.ones(len(counts))
+    p, rows, columns = counts[:, occurs[:, None], occurs], rows[:, occurs], columns[:, occurs]
+    balanced = p / np.sqrt(np.where(rows > 0, rows, 1.0)[:, :, None] * np.where(columns > 0, columns, 1.0)[:, None, :])
+    if np.array_equal(p, p.transpose(0, 2, 1)):
+        return np.asarray(np.sort(np.abs(np.linalg.eigvalsh(balanced)), axis=1)[:, -2])
     return np.asarray(np.linalg.svd(balanced, compute_uv=False)[:, 1])
 
 
