@@ -50,7 +50,7 @@ def test_settings_in_words(given: dict[str, Any], grey: str, grid: str) -> None:
 
 def test_a_filter_is_told_with_its_parameters() -> None:
     said = facts.of_settings(Settings(filter={"kind": "log", "sigma_mm": 3.0}).model_dump(mode="json"))  # type: ignore[arg-type]
-    assert said["image_types"].startswith("Laplacian of Gaussian: sigma mm 3.0, cutoff 4.0, boundary mirror")
+    assert said["image_types"] == "Laplacian of Gaussian, sigma 3 mm, cutoff 4, boundary mirror"
 
 
 def test_several_filters_are_told_by_name_with_their_grey_levels() -> None:

@@ -144,8 +144,17 @@ def _filtered(given: Any) -> str:
     if not isinstance(given, Mapping):
         return "the image itself, no filter"
     kind = str(given.get("kind", ""))
-    rest = ", ".join(f"{str(key).replace('_', ' ')} {value}" for key, value in given.items() if key != "kind")
-    return f"{FILTERS.get(kind, kind)}: {rest}"
+    said = [FILTERS.get(kind, kind), *(_parameter(key, value) for key, value in given.items() if key != "kind")]
+    return ", ".join(part for part in said if part)
+
+
+def _parameter(key: str, value: Any) -> str:
+    """``sigma 3 mm``, ``boundary mirror``, ``in slice``; nothing of what is switched off."""
+    name = key.replace("_", " ")
+    if isinstance(value, bool):
+        return name if value else ""
+    shown = f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{name.removesuffix(' mm')} {shown} mm" if key.endswith("_mm") else f"{name} {shown}"
 
 
 def _neighbours(settings: Mapping[str, Any]) -> str:
