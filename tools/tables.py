@@ -13,7 +13,7 @@ import typer.main
 
 from fiducial.cli.commands import app
 from fiducial.records.radiomics import FEATURES, STABILITY
-from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS
+from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_CURVES, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS
 from fiducial.records.tables import SCHEMAS, Schema
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -40,7 +40,7 @@ Progress is drawn on stderr, results are printed on stdout. With `--json`, stdou
 `{"error": {"kind", "given", "where", "legal", "action"}}`.
 """
 
-RADIOMICS = (FEATURES, STABILITY, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS, SIGNATURE)
+RADIOMICS = (FEATURES, STABILITY, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS, SIGNATURE, SIGNATURE_CURVES)
 
 
 def tables_page() -> str:

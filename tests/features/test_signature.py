@@ -17,6 +17,7 @@ from fiducial.features.signature.patients import patients_of
 from fiducial.features.signature.recipe import Numbers, _applied, keep, learn, predicted
 from fiducial.features.signature.settings import Asked, SignatureSettings
 from fiducial.maths.cox import fit_cox
+from fiducial.records.radiomics_signature import REFERENCE
 
 QUICK = SignatureSettings(repeats=2, folds=4, inner_folds=2, n_pairs=20, strengths=(0.1, 1.0))
 CLASS = Asked(target="spread", clinical=("age", "sex"))
@@ -190,7 +191,8 @@ def made_up(scores: dict[str, np.ndarray], event: np.ndarray, volume: np.ndarray
     patients = SimpleNamespace(outcome=outcome, numbers=numbers_of(volume[:, None]))
     linear = {"volume": np.zeros((1, n)), **{name: score[None] for name, score in scores.items()}}
     folds = np.arange(n)[None] % 2
-    found = SimpleNamespace(linear=linear, folds=folds, selected=np.ones((1, 1)))
+    risk = {name: np.full((1, n), 0.5) for name in (*linear, REFERENCE)}
+    found = SimpleNamespace(linear=linear, folds=folds, selected=np.ones((1, 1)), risk=risk, horizon=n / 2)
     return figures(patients, found, level=0.95).set_index(["model", "metric", "beside"])
 
 

@@ -89,7 +89,8 @@ def test_survival_has_no_audit(tmp_path):
     asked = Asked(time="time", event="event", clinical=("age", "sex"))
     found = signature(files(tmp_path), tmp_path / "out", asked=asked, settings=QUICK, workers=1)
     assert found.reports == ()
-    assert {figure.metric for figure in found.figures} == {"c_index", "c_index_difference", "c_index_of_value"}
+    discrimination = {"c_index", "c_index_difference", "c_index_of_value", "auc_at_horizon"}
+    assert {figure.metric for figure in found.figures} == discrimination
     assert not (tmp_path / "out" / "audit").exists()
     again = signature(files(tmp_path), tmp_path / "out", asked=asked, settings=QUICK, workers=1)
     assert again.figures == found.figures

@@ -12,6 +12,8 @@ from fiducial.cli.bars import progress_shown
 from fiducial.cli.options import AsJson, Debug, Quiet, Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fiducial.flows import Figure, Signature
 
 NAMES = {
@@ -59,8 +61,22 @@ def signature(
     value: Annotated[
         str, typer.Option(metavar="FAMILY.FEATURE", help="The best-known single value; else the largest intensity.")
     ] = "",
-    regions: Annotated[Regions, typer.Option(help="Of several regions of a patient: which counts.")] = Regions.LARGEST,
-    missing: Annotated[Missing, typer.Option(help="Patients without a clinical value.")] = Missing.REFUSE,
+    horizon: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            help="Survival: risks are by this time; the events' median unless stated.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Settings; what the command line says goes before.")
+    ] = None,
+    regions: Annotated[
+        Regions | None, typer.Option(help="Of several regions of a patient: which counts; largest unless stated.")
+    ] = None,
+    missing: Annotated[
+        Missing | None, typer.Option(help="Patients without a clinical value; refuse unless stated.")
+    ] = None,
     stability: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What `fiducial stability` wrote: unreproducible features fall.")
     ] = None,
@@ -70,9 +86,9 @@ def signature(
     study: Annotated[
         Path | None, typer.Option(metavar="STUDY.toml", help="Intended use and criteria, for the audit of each model.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Repeats of the cross-validation.")] = 20,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of each repeat.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and halves.")] = 0,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Repeats of cross-validation; 20 unless stated.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of each repeat; 5 unless stated.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of folds and halves; 0 unless stated.")] = None,
     workers: Workers = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -80,14 +96,14 @@ def signature(
 ) -> None:
     """Learn a signature by nested cross-validation, beside volume, intensity and clinical variables alone."""
     from fiducial.cli.show import show
-    from fiducial.flows import Asked, SignatureSettings, SignatureTables
+    from fiducial.flows import Asked, SignatureTables, load_signature_settings
     from fiducial.flows import signature as flow
 
     variables = tuple(name.strip() for name in clinical.split(",") if name.strip())
     asked = Asked(target=target, time=time, event=event, clinical=variables, structure=structure, value=value)
-    settings = SignatureSettings(
-        seed=seed, repeats=repeats, folds=folds, regions=regions.value, missing=missing.value, combat=combat
-    )
+    stated = {"seed": seed, "repeats": repeats, "folds": folds, "combat": combat or None, "horizon": horizon}
+    named = {name: None if word is None else word.value for name, word in (("regions", regions), ("missing", missing))}
+    settings = load_signature_settings(config, over=stated | named)
     tables = SignatureTables(features, outcomes, stability, study)
     with progress_shown(quiet=quiet) as progress:
         result = flow(tables, out, asked=asked, settings=settings, workers=workers, progress=progress)
@@ -110,9 +126,21 @@ def _lines(result: Signature) -> list[str]:
     for f in result.figures:
         if f.metric == f"{metric}_difference" and "radiomics" in f.model:
             lines.append(f"  {_interval(f, sign='+')}  {names[f.model]} over {names[f.beside]}: {VERDICTS[f.verdict]}")
+    if result.horizon is not None:
+        lines += _at_horizon(result, names)
     chosen = ", ".join(safe(name) for name in result.chosen[:SHOWN]) or "no feature is stable enough"
     more = f" and {len(result.chosen) - SHOWN} more" if len(result.chosen) > SHOWN else ""
     return [*lines, f"Signature of all patients: {chosen}{more}", f"Tables: [bold]{safe(result.out)}[/]"]
+
+
+def _at_horizon(result: Signature, names: Mapping[str, str]) -> list[str]:
+    """Discrimination at the horizon, and where calibration and decision curves are."""
+    rows = [f for f in result.figures if f.metric == "auc_at_horizon"]
+    return [
+        f"By {result.horizon:g}, in the unit of the times:",
+        *[f"  AUC {_interval(f)}  {names[f.model]}" for f in rows],
+        "  Brier score, calibration and decision curves: in the tables, and drawn by fiducial features-report",
+    ]
 
 
 def _interval(figure: Figure, *, sign: str = "") -> str:

@@ -31,6 +31,7 @@ from fiducial.flows.run import Run, run
 from fiducial.flows.sign import Keys, Signed, keys, sign
 from fiducial.flows.signature import Figure, Signature, signature
 from fiducial.flows.signature import Tables as SignatureTables
+from fiducial.flows.signature_settings import load_signature_settings
 from fiducial.flows.stability import Stability, stability
 from fiducial.flows.train import Training, train
 from fiducial.flows.verify import Verified, verify
@@ -78,6 +79,7 @@ __all__ = [
     "features_report",
     "ingest",
     "keys",
+    "load_signature_settings",
     "predict",
     "report",
     "resample",

@@ -43,6 +43,7 @@ class _Signature:
     features: list[dict[str, Any]] = field(default_factory=list)
     choices: Mapping[str, Any] = field(default_factory=dict)
     audits: Mapping[str, ReportInput] = field(default_factory=dict)
+    curves: pd.DataFrame | None = None
 
     @property
     def audited(self) -> str:
@@ -144,6 +145,8 @@ def _input(
         choices=said.choices_shown(learned.choices),
         audits=learned.audits,
         evidence_of=learned.audited,
+        curves=learned.curves,
+        horizon=said.horizon_shown(learned.choices),
         notes=notes + [str(note) for note in learned.choices.get("notes") or ()],
     )
     facts = said.of_features(rows, record, raters=set(whole["rater"])) | said.of_stability(
@@ -152,6 +155,9 @@ def _input(
     facts |= said.of_signature(learned.models, learned.features, learned.choices)
     if learned.audits and any((audit.curves["metric"] == "net_benefit").any() for audit in learned.audits.values()):
         facts["decision_curve"] = f"net benefit over thresholds of {', '.join(learned.audits)}"
+    if learned.curves is not None:
+        drawn = dict.fromkeys(learned.curves.loc[learned.curves["metric"] == "net_benefit", "model"])
+        facts["decision_curve"] = f"net benefit over thresholds of {', '.join(drawn)}, {given.horizon}"
     return given, facts
 
 
@@ -219,7 +225,7 @@ def _signature(folder: Path, features: Path) -> _Signature:
         InputRefused: it holds no signature, a file was changed since, or it was learned from other features.
     """
     from fiducial.records.files import sha256_file
-    from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS
+    from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_CURVES, SIGNATURE_MODELS
     from fiducial.records.runs import RECORD, read_record, verify
     from fiducial.records.tables import read_table
     from fiducial.records.untrusted import read_json_strictly
@@ -230,7 +236,9 @@ def _signature(folder: Path, features: Path) -> _Signature:
             where=str(folder),
             legal="a folder that fiducial signature wrote",
         )
-    verify(folder, "models.parquet", "signature.parquet", "choices.json")
+    curves = folder / "curves.parquet"
+    names = ("models.parquet", "signature.parquet", "choices.json")
+    verify(folder, *names, *((curves.name,) if curves.is_file() else ()))
     choices = read_json_strictly(folder / "choices.json")
     if not isinstance(choices, dict):
         raise IntegrityError("no choices of a signature", where=str(folder / "choices.json"))
@@ -249,6 +257,7 @@ def _signature(folder: Path, features: Path) -> _Signature:
         features=_records(read_table(folder / "signature.parquet", SIGNATURE)),
         choices=choices,
         audits=_audits(folder / "audit", list(dict.fromkeys(models["model"]))),
+        curves=read_table(curves, SIGNATURE_CURVES) if curves.is_file() else None,
     )
 
 

@@ -279,7 +279,7 @@ def _chosen(signature: Sequence[Mapping[str, Any]], choices: Mapping[str, Any]) 
 
 
 def _compared(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    rows = [row for row in models if str(row["metric"]).endswith("_difference")]
+    rows = [row for row in models if row["metric"] in ("auc_difference", "c_index_difference")]
     said = "; ".join(f"{row['model']} less {row['beside']} {_figure(row)}" for row in rows)
     return {"model_comparison": said} if said else {}
 
@@ -316,6 +316,13 @@ def _learned(settings: Mapping[str, Any], choices: Mapping[str, Any], signature:
     return {name: text for name, text in facts.items() if text}
 
 
+def horizon_shown(choices: Mapping[str, Any]) -> str:
+    """``by 365 in the unit of the times (as stated)``; empty where risks have no horizon."""
+    horizon = _mapping(choices.get("horizon"))
+    at = horizon.get("at")
+    return f"by {at:g} in the unit of the times ({horizon.get('said')})" if isinstance(at, int | float) else ""
+
+
 def choices_shown(choices: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Pairs of name and text about how a signature was learned."""
     settings, final = _settings(choices), _mapping(choices.get("all_patients"))
@@ -328,6 +335,7 @@ def choices_shown(choices: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("Outcome", facts.get("outcome", "")),
         ("Cross-validation", facts["cross_validation"]),
+        ("Horizon", horizon_shown(choices)),
         ("Clusters", f"features with |rank correlation| of {settings.get('redundancy')} and more stand for each other"),
         ("Repeatability", measured),
         ("Choice", facts["feature_selection"]),

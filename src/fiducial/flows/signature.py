@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,9 @@ INTERVALS = (
     "auc and c_index count pairs of patients who were left out together, over all repeats; their interval is by "
     "patient, with Nadeau and Bengio's correction for models that were learned. Of noise the expected value is 0.5; "
     "how often the interval then claims skill is measured in tests/features/test_signature_noise.py. auc_pooled, and "
-    "every figure of the audit, is of each patient's mean prediction: for weak models it is pessimistic"
+    "every figure of the audit, is of each patient's mean prediction: for weak models it is pessimistic. So are Brier "
+    "score, calibration and net benefit of a survival at its horizon, of each patient's mean risk by then, with the "
+    "baseline of training patients"
 )
 
 
@@ -63,7 +65,7 @@ class Signature:
 
     ``figures`` are discrimination and its differences; ``chosen`` the features of the signature that was learned from
     all patients (none is an answer too); ``value`` names the single value; ``reports`` the page of each model, for a
-    class.
+    class. ``horizon`` is the time by which risks of a survival are predicted, None for a class.
     """
 
     out: Path
@@ -76,6 +78,7 @@ class Signature:
     chosen: tuple[str, ...]
     reports: tuple[Path, ...]
     notes: tuple[str, ...]
+    horizon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,18 @@ def signature(
         InputRefused: a table or a column cannot be used, or there are too few patients for the folds.
     """
     from fiducial.features.signature.evaluate import figures, prediction_rows, signature_rows
+    from fiducial.features.signature.horizon import curve_rows
     from fiducial.features.signature.nested import cross_validate
     from fiducial.features.signature.patients import patients_of
     from fiducial.features.signature.settings import SignatureSettings
     from fiducial.records.files import write_json
     from fiducial.records.radiomics import FEATURES, STABILITY
-    from fiducial.records.radiomics_signature import SIGNATURE, SIGNATURE_MODELS, SIGNATURE_PREDICTIONS
+    from fiducial.records.radiomics_signature import (
+        SIGNATURE,
+        SIGNATURE_CURVES,
+        SIGNATURE_MODELS,
+        SIGNATURE_PREDICTIONS,
+    )
     from fiducial.records.runs import seal
     from fiducial.records.tables import read_table, write_table
 
@@ -138,9 +147,15 @@ def signature(
     write_json(out / "model.json", _plain(_model(asked, patients, found)))
     names = ["models.parquet", "predictions.parquet", "signature.parquet", "choices.json", "model.json"]
     shutil.rmtree(out / "audit", ignore_errors=True)
+    (out / "curves.parquet").unlink(missing_ok=True)
+    if asked.time:
+        drawn = curve_rows(patients.outcome, found, level=settings.level)
+        write_table(drawn, out / "curves.parquet", SIGNATURE_CURVES)
+        names.append("curves.parquet")
     reports = () if asked.time else _audited(predictions, out / "audit", tables.study, (asked, settings, progress))
     seal(out, *names, *(["audit"] if reports else []), radiomics_signature={"outcome": asked.target or asked.event})
-    return _said(out, asked, patients, models, chosen, reports)
+    said = _said(out, asked, patients, models, chosen, reports)
+    return replace(said, horizon=found.horizon) if asked.time else said
 
 
 def _require_free(out: Path) -> None:
@@ -191,9 +206,11 @@ def _choices(
     import platform
     from importlib.metadata import version
 
+    from fiducial.features.signature.horizon import DEFAULT, STATED
     from fiducial.features.signature.nested import noted
     from fiducial.records.files import sha256_file
 
+    said = DEFAULT if settings.horizon is None else STATED
     given = {name: path for name, path in asdict(tables).items() if path is not None}
     if tables.stability is not None:
         given["stability"] = _stability(tables.stability)
@@ -210,6 +227,7 @@ def _choices(
         "clinical": list(patients.clinical),
         "volume": patients.names[patients.numbers.volume],
         "value": patients.names[patients.numbers.value] if patients.numbers.value >= 0 else "",
+        **({"horizon": {"at": found.horizon, "said": said}} if asked.time else {}),
         "notes": list(patients.notes),
         "all_patients": noted(found.final),
         "training_sets": found.notes,
@@ -234,10 +252,19 @@ def _model(asked: Asked, patients: Patients, found: CrossValidated) -> dict[str,
         "clip": scale.clip,
         "combat": None if found.final.combat is None else found.final.combat.to_json(),
         "intercept": line.intercept,
+        **({"risk": _risk(found)} if asked.time else {}),
         "features": [
             {**row, "fill": float(fill), "centre": float(centre), "spread": float(spread), "coefficient": float(b)}
             for row, fill, centre, spread, b in parts
         ],
+    }
+
+
+def _risk(found: CrossValidated) -> dict[str, Any]:
+    return {
+        "horizon": found.horizon,
+        "cumulative_hazard": found.hazard,
+        "rule": "1 - exp(-cumulative_hazard * exp(log hazard ratio)): chance of the event by the horizon",
     }
 
 

@@ -100,6 +100,28 @@ def partial_log_likelihood(linear: ArrayLike, time: ArrayLike, event: ArrayLike)
     return _partial(eta, np.zeros((len(eta), 0)), times, events)[0]
 
 
+def cumulative_hazard(linear: ArrayLike, time: ArrayLike, event: ArrayLike, *, at: float) -> float:
+    """Breslow's cumulative baseline hazard at a time: that of a patient whose linear predictor is 0.
+
+    Sum over event times t <= ``at`` of d / sum exp(linear predictor) of those who are there at t; with all linear
+    predictors 0 it is Nelson and Aalen's. The risk of a patient by then is 1 - exp(-hazard exp(linear predictor)).
+
+    Raises:
+        LabelError, InputRefused: as `survival`; a linear predictor is not finite.
+
+    Source: Breslow, in the discussion of Cox, JRSS B 34 (1972) 216-217.
+    """
+    eta = finite_values(linear, name="linear predictor")
+    times, events = survival(time, event)
+    same_length(eta, times, names=("linear predictors", "times"))
+    order = np.argsort(-times, kind="stable")
+    shift = float(eta.max(initial=0.0))
+    there = np.cumsum(np.exp(np.clip(eta[order] - shift, -700, 0)))
+    died = times[events & (times <= at)]
+    last = np.searchsorted(-times[order], -died, side="right") - 1
+    return float((1 / there[last]).sum() * np.exp(-np.clip(shift, -700, 700)))
+
+
 def null_residuals(time: ArrayLike, event: ArrayLike) -> Floats:
     """Martingale residuals without features [n]: event less the cumulative hazard (Nelson-Aalen) at its time; mean 0.
 

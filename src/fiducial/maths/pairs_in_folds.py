@@ -15,9 +15,11 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr
 
 from fiducial.errors import InputRefused
+from fiducial.maths.conformal_survival import censoring_weights
 from fiducial.maths.cox import survival
 from fiducial.maths.inputs import Bools, Floats, binary_truth, require_level
 from fiducial.maths.intervals import Interval, student_quantile
+from fiducial.maths.kaplan_meier import require_horizon
 
 CORRECTED = " with Nadeau and Bengio's correction"
 
@@ -26,10 +28,10 @@ CORRECTED = " with Nadeau and Bengio's correction"
 class Pairs:
     """``should`` [n, n]: whether the row's patient must score above the column's; ``n_events`` patients can be first.
 
-    ``freedom`` is that of Student's t: the smaller of the two sides less one.
+    It is 0 or 1, or what a pair weighs. ``freedom`` is that of Student's t: the smaller of the two sides less one.
     """
 
-    should: Bools
+    should: Bools | Floats
     n_events: int
     freedom: int
 
@@ -51,6 +53,26 @@ def pairs_of_times(time: ArrayLike, event: ArrayLike) -> Pairs:
     times, events = survival(time, event)
     later = (times[:, None] < times[None, :]) | ((times[:, None] == times[None, :]) & ~events[None, :])
     return Pairs(events[:, None] & later, int(events.sum()), int(events.sum()) - 1)
+
+
+def pairs_at_horizon(time: ArrayLike, event: ArrayLike, horizon: float) -> Pairs:
+    """Each event by the horizon against each patient who is free of it then: the share in order is the AUC at it.
+
+    Who is censored before the horizon is neither. Pairs weigh 1 / G of both, G the Kaplan-Meier estimate of being still
+    under follow-up, so that those who are known stand for those who are not (*cumulative cases, dynamic controls*).
+
+    Raises:
+        LabelError, InputRefused: as `fiducial.maths.cox.survival` and `require_horizon`.
+
+    Source: Uno et al., J Am Stat Assoc 102 (2007) 527-537; Hung and Chiang, Can J Stat 38 (2010) 8-26.
+    """
+    times, events = survival(time, event)
+    weight = censoring_weights(times, events, require_horizon(horizon))
+    case = events & (times <= horizon)
+    free = ~case & (weight > 0)
+    should = np.outer(np.where(case, weight, 0.0), np.where(free, weight, 0.0))
+    n_events, n_free = int((case & (weight > 0)).sum()), int(free.sum())
+    return Pairs(should, n_events, min(n_events, n_free) - 1)
 
 
 def concordance_in_folds(
@@ -143,7 +165,7 @@ def _order(pairs: Pairs, scores: ArrayLike, folds: ArrayLike) -> tuple[Floats, F
         raise InputRefused(f"scores {values.shape}, folds {places.shape}, {n} patients", legal="finite [r, n] both")
     order, weight = np.zeros((n, n)), np.zeros((n, n))
     for score, fold in zip(values, places, strict=True):
-        counted = pairs.should & (fold[:, None] == fold[None, :])
+        counted = np.where(fold[:, None] == fold[None, :], pairs.should, 0.0)
         weight += counted
         order += counted * (0.5 + 0.5 * np.sign(score[:, None] - score[None, :]))
     return order, weight

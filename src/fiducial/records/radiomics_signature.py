@@ -3,7 +3,8 @@
 The folder holds ``models.parquet`` (`SIGNATURE_MODELS`), ``predictions.parquet`` (`SIGNATURE_PREDICTIONS`),
 ``signature.parquet`` (`SIGNATURE`), ``choices.json`` (every setting, what fell away and why, what each training set
 chose, the bound on false selections), ``model.json`` (the model of all patients: features, centres, spreads,
-coefficients), and for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote.
+coefficients); for a class a folder ``audit/MODEL`` each, which `fiducial audit` wrote, and for a survival
+``curves.parquet`` (`SIGNATURE_CURVES`), of risks by the horizon.
 """
 
 from __future__ import annotations
@@ -15,29 +16,39 @@ MODELS = ("volume", "value", "clinical", "radiomics", "radiomics_all", "clinical
 the signature, of features that are stable; an elastic net of every feature that is left, stable or not; clinical
 variables and signature. The first three are always beside the others, ``clinical`` where there are variables."""
 
+REFERENCE = "kaplan_meier"
+"""Everybody's risk is that of the training patients by Kaplan and Meier; of a survival alone."""
+
 SIGNATURE_MODELS = Schema(
     "signature_models",
     (
-        Column("model", default=None, legal=MODELS),
+        Column("model", default=None, legal=(*MODELS, REFERENCE)),
         Column(
             "metric",
             default=None,
             legal=(
                 "auc",
+                "auc_at_horizon",
                 "auc_difference",
                 "auc_pooled",
                 "auc_of_value",
                 "brier",
+                "brier_at_horizon",
+                "brier_at_horizon_difference",
                 "calibration_intercept",
                 "calibration_slope",
                 "c_index",
                 "c_index_difference",
                 "c_index_of_value",
+                "observed_to_expected",
             ),
             meaning="auc and c_index: pairs within folds, over repeats (volume and value order patients as they are, "
-            "larger first); pooled: of each patient's mean prediction; of_value: of the number itself, all pairs",
+            "larger first); pooled: of each patient's mean prediction; of_value: of the number itself, all pairs; "
+            "auc_at_horizon: events by the horizon against who is free of it then; brier_at_horizon (both weighted by "
+            "the inverse chance of follow-up), calibration_slope and observed_to_expected of a survival: of each "
+            "patient's mean risk by the horizon",
         ),
-        Column("beside", legal=("", *MODELS), meaning="for a difference: the model that is taken off"),
+        Column("beside", legal=("", *MODELS, REFERENCE), meaning="for a difference: the model that is taken off"),
         Column("value", "number", NAN),
         Column("low", "number", NAN),
         Column("high", "number", NAN),
@@ -65,10 +76,28 @@ SIGNATURE_PREDICTIONS = Schema(
         Column("repeat", "integer", 0, meaning="from 1; 0 for the mean over repeats"),
         Column("fold", "integer", 0, meaning="from 1: the fold that the patient was left out with; 0 for the mean"),
         Column("value", "number", NAN, meaning="probability of the event; for survival, log hazard ratio"),
+        Column("risk", "number", NAN, meaning="for survival, chance of the event by the horizon"),
         Column("truth", "number", NAN, meaning="1 is the event"),
         Column("time", "number", NAN, meaning="for survival, in the unit that was given"),
     ),
     unique=("model", "subject", "repeat"),
+)
+
+SIGNATURE_CURVES = Schema(
+    "signature_curves",
+    (
+        Column("model", default=None, legal=(*MODELS, REFERENCE)),
+        Column("metric", default=None, legal=("calibration", "net_benefit")),
+        Column("series", legal=("", "model", "all"), meaning="whom net benefit acts on: the model's patients, or all"),
+        Column("x", "number", NAN, meaning="mean predicted risk of a group; or the threshold"),
+        Column("y", "number", NAN, meaning="observed risk of the group by Kaplan and Meier; or net benefit"),
+        Column("low", "number", NAN),
+        Column("high", "number", NAN),
+        Column("n", "integer", 0, meaning="patients"),
+        Column("n_events", "integer", 0, meaning="events by the horizon"),
+        Column("reason", meaning="why there is no value, or no ordinary interval"),
+    ),
+    unique=("model", "metric", "series", "x"),
 )
 
 SIGNATURE = Schema(

@@ -12,6 +12,8 @@ from fiducial.report import provenance, radiomics_features, radiomics_models, ra
 from fiducial.report.blocks import Block, Cell, Column, Facts, Fold, Listing, Section, Table, Text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fiducial.report.given import ReportInput
 
 Row = Mapping[str, Any]
@@ -29,7 +31,8 @@ class RadiomicsInput:
     ``models`` and ``signature`` are rows of the tables of these names, empty where none was given. ``choices`` are
     pairs of name and text about how the signature was learned. ``audits`` hold the audit of each model by name;
     ``evidence_of`` is the one whose rows the sheets name. ``settings`` are pairs of name and text, ``set_aside`` of
-    region and reason. ``sheets`` are those of `fiducial.audit.checklists.radiomics_sheets`, as mappings.
+    region and reason. ``curves`` are rows of `SIGNATURE_CURVES`, of a survival alone, whose ``horizon`` is told in
+    words (*by 365, as stated*). ``sheets`` are those of `fiducial.audit.checklists.radiomics_sheets`, as mappings.
     """
 
     title: str
@@ -44,6 +47,8 @@ class RadiomicsInput:
     signature: Sequence[Row] = ()
     choices: Sequence[tuple[str, str]] = ()
     audits: Mapping[str, ReportInput] = field(default_factory=dict)
+    curves: pd.DataFrame | None = None
+    horizon: str = ""
     evidence_of: str = ""
     sheets: Sequence[Row] = ()
     notes: Sequence[str] = ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fiducial.report import radiomics_words, wording
+from fiducial.report import radiomics_survival, radiomics_words, wording
 from fiducial.report.blocks import Beside, Block, Cell, Column, Facts, Figures, Fold, Heading, Section, Table, Text
 from fiducial.report.figures import decisions as decision_figures
 from fiducial.report.figures import radiomics as figures
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 HEADLINE = ("auc", "c_index")
+AT_HORIZON = "auc_at_horizon"
 ORDER = ("radiomics", "radiomics_all", "clinical_radiomics", "volume", "value", "clinical")
 LABELS: dict[str, str] = {
     "auc": "AUC",
+    "auc_at_horizon": "AUC at the horizon",
     "auc_pooled": "AUC of mean predictions",
     "auc_of_value": "AUC of the number itself",
     "c_index": "C index",
@@ -92,8 +94,10 @@ def models(given: RadiomicsInput) -> Section | None:
     rows = sorted(given.models, key=lambda row: _place(str(row["model"])))
     first = [row for row in rows if row["metric"] in HEADLINE]
     blocks: list[Block] = []
-    others = [row for row in rows if row["metric"] in LABELS and row not in first]
-    table = _model_table(first) if first else None
+    elsewhere = (*HEADLINE, AT_HORIZON, *(radiomics_survival.METRICS if given.curves is not None else ()))
+    others = [row for row in rows if row["metric"] in LABELS and row["metric"] not in elsewhere]
+    at_horizon = {str(row["model"]): row for row in rows if row["metric"] == AT_HORIZON}
+    table = _model_table(first, at_horizon, given.horizon) if first else None
     if first:
         label = LABELS[str(first[0]["metric"])]
         lines = [{**row, "label": _with_n(row), "faint": "radiomics" not in str(row["model"])} for row in first]
@@ -107,7 +111,8 @@ def models(given: RadiomicsInput) -> Section | None:
     if differences:
         blocks += [Heading("Differences on the same patients"), _difference_table(differences)]
     if others:
-        blocks.append(Fold("Calibration and other figures", [_other_table(others)]))
+        title = "Calibration and other figures" if given.curves is None else "Other figures"
+        blocks.append(Fold(title, [_other_table(others)]))
     if roc := _roc(given, rows):
         blocks += [Heading("ROC curves"), Figures([roc])]
     lead = (
@@ -121,19 +126,31 @@ def _with_n(row: Row) -> str:
     return f"{radiomics_words.model(str(row['model']))} (n = {wording.count(row['n'])})"
 
 
-def _model_table(rows: Sequence[Row]) -> Table:
-    label = LABELS[str(rows[0]["metric"])]
-    columns = (Column("Model"), Column(label, numeric=True), Column("Interval", numeric=True), Column("Patients"))
+def _model_table(rows: Sequence[Row], at_horizon: Mapping[str, Row], horizon: str) -> Table:
+    columns = [Column("Model"), Column(LABELS[str(rows[0]["metric"])], numeric=True), Column("Interval", numeric=True)]
+    columns += [Column(LABELS[AT_HORIZON], numeric=True)] if at_horizon else []
+    columns.append(Column("Patients"))
     lines = [
         [
             Cell(radiomics_words.model(str(row["model"])), str(row["reason"]), strong=True),
             Cell(_value(row), strong=True),
             Cell(_ends(row) or wording.MISSING, _level(row)),
+            *([_beside(at_horizon.get(str(row["model"])))] if at_horizon else []),
             Cell(wording.count(row["n"]), f"{wording.count(row['n_events'])} with the event"),
         ]
         for row in rows
     ]
-    return Table(columns, lines, caption="; or ".join(dict.fromkeys(str(row["method"]) for row in rows)), kind="named")
+    caption = "; or ".join(dict.fromkeys(str(row["method"]) for row in rows))
+    if at_horizon:
+        caption += f". AUC at the horizon: who has the event against who is free of it, {horizon}"
+    return Table(columns, lines, caption=caption, kind="named")
+
+
+def _beside(row: Row | None) -> Cell:
+    """The AUC at the horizon, its interval below."""
+    if row is None or wording.is_missing(row["value"]):
+        return Cell(wording.MISSING, "" if row is None else str(row["reason"]))
+    return Cell(_value(row), _ends(row))
 
 
 def _level(row: Row) -> str:
@@ -216,8 +233,15 @@ def _roc(given: RadiomicsInput, rows: Sequence[Row]) -> Drawing | None:
     return replace(drawing, caption=caption)
 
 
+def _names(given: RadiomicsInput) -> list[str]:
+    """Models in the order of the page."""
+    return sorted({str(row["model"]) for row in given.models if row["metric"] in HEADLINE}, key=_place)
+
+
 def calibration(given: RadiomicsInput) -> Section | None:
     """Reliability of each model."""
+    if given.curves is not None:
+        return radiomics_survival.calibration(given, _names(given))
     drawings = []
     for place, (name, audit) in enumerate(_audits(given)):
         for target in curve_targets(audit.curves, "reliability")[:1]:
@@ -237,6 +261,8 @@ def calibration(given: RadiomicsInput) -> Section | None:
 
 def decisions(given: RadiomicsInput) -> Section | None:
     """A decision curve of each model."""
+    if given.curves is not None:
+        return radiomics_survival.decisions(given, _names(given))
     drawings = []
     for place, (name, audit) in enumerate(_audits(given)):
         for target in curve_targets(audit.curves, "net_benefit")[:1]:

@@ -27,6 +27,7 @@ MODELS: dict[str, str] = {
     "volume": "Volume alone",
     "value": "Single value alone",
     "clinical": "Clinical alone",
+    "kaplan_meier": "Kaplan\u2013Meier alone",
 }
 BESIDE: dict[str, str] = {
     "volume": "the volume alone",

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fiducial.features.signature.horizon import against_reference, figures_at
 from fiducial.features.signature.nested import CrossValidated
+from fiducial.features.signature.outcome import Outcome
 from fiducial.features.signature.patients import Patients
 from fiducial.features.signature.recipe import SINGLE
 from fiducial.maths.inputs import Floats
 from fiducial.maths.intervals import Interval
 from fiducial.maths.pairs_in_folds import concordance_difference, concordance_in_folds
+from fiducial.maths.survival_risk import brier_at
+from fiducial.records.radiomics_signature import REFERENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,13 +46,30 @@ def figures(patients: Patients, found: CrossValidated, *, level: float) -> pd.Da
             made |= _of_class(patients, probabilities(found.linear[name]).mean(axis=0), level)
         if name in SINGLE:
             made |= _of_value(patients, order[name][0], level)
-        rows += [_row(name, key, interval, n_events) for key, interval in made.items()]
+        if outcome.time is not None:
+            made |= figures_at(outcome, found, name, order[name], level)
+        rows += [
+            _row(name, key, interval, n_events, reason=_leaning(key, name, found)) for key, interval in made.items()
+        ]
         for other in (baseline for baseline in BASELINES if baseline in names[:place]):
             learned = name not in SINGLE or other not in SINGLE
             apart = concordance_difference(pairs, order[name], order[other], found.folds, learned=learned, level=level)
             verdict = _judged(apart, own[name], own[other])
             rows.append(_row(name, f"{metric}_difference", apart, n_events, beside=other, verdict=verdict))
-    return table(rows, SIGNATURE_MODELS)
+    return table(rows + _beside_reference(outcome, found, names, level), SIGNATURE_MODELS)
+
+
+def _beside_reference(outcome: Outcome, found: CrossValidated, names: list[str], level: float) -> list[dict[str, Any]]:
+    """Brier scores at the horizon less that of everybody's risk, and that itself; no rows for a class."""
+    if outcome.time is None:
+        return []
+    n_events, mean = int(outcome.event.sum()), found.risk[REFERENCE].mean(axis=0)
+    alone = brier_at(outcome.times(), outcome.event, mean, found.horizon, level=level)
+    rows = [_row(REFERENCE, "brier_at_horizon", alone, n_events)]
+    for name in names:
+        apart = against_reference(outcome, found, name, level)
+        rows.append(_row(name, "brier_at_horizon_difference", apart, n_events, beside=REFERENCE))
+    return rows
 
 
 def _ordering(patients: Patients, found: CrossValidated, name: str) -> Floats:
@@ -68,6 +89,11 @@ def _empty(name: str, found: CrossValidated) -> str:
     """Said of a signature that most training sets left empty: its interval is then of hardly any model."""
     share = float((found.selected.sum(axis=1) == 0).mean())
     return f"no feature was selected in {share:.0%} of training sets" if name == "radiomics" and share > 0 else ""
+
+
+def _leaning(metric: str, name: str, found: CrossValidated) -> str:
+    """Said of a slope that rests on empty signatures: their baselines lean against who was left out."""
+    return _empty(name, found) if metric == "calibration_slope" else ""
 
 
 def _skill(own: Interval) -> str:
@@ -166,12 +192,20 @@ def prediction_rows(patients: Patients, found: CrossValidated) -> pd.DataFrame:
                     "repeat": np.repeat(np.arange(n_rows), n),
                     "fold": np.concatenate([np.zeros(n, dtype=np.int64), found.folds.reshape(-1) + 1]),
                     "value": stacked.reshape(-1),
+                    "risk": _risks(found, name, n_rows * n),
                     "truth": np.tile(outcome.event.astype(float), n_rows),
                     "time": np.tile(outcome.time if outcome.time is not None else np.full(n, math.nan), n_rows),
                 }
             )
         )
     return validated(pd.concat(parts, ignore_index=True), SIGNATURE_PREDICTIONS)
+
+
+def _risks(found: CrossValidated, name: str, n_rows: int) -> Floats:
+    """Risks by the horizon in the order of the rows: the mean, then each repeat; NaN for a class."""
+    if name not in found.risk:
+        return np.full(n_rows, math.nan)
+    return np.concatenate([found.risk[name].mean(axis=0)[None], found.risk[name]]).reshape(-1)
 
 
 def signature_rows(patients: Patients, found: CrossValidated, *, level: float) -> pd.DataFrame:

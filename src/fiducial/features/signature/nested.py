@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fiducial.compute import map_cases
 from fiducial.errors import FiducialError, LabelError
+from fiducial.features.signature.horizon import horizon_of, reference_risk, risks_of
 from fiducial.features.signature.outcome import Outcome, dealt
 from fiducial.features.signature.recipe import Learned, Numbers, learn, predicted
 from fiducial.features.signature.settings import SignatureSettings
+from fiducial.maths.cox import cumulative_hazard
 from fiducial.maths.inputs import Floats, Integers
 from fiducial.records.progress import Progress, silent
+from fiducial.records.radiomics_signature import REFERENCE
 
 LEAST = 7
 """The fewest patients to learn from: halves of them have three."""
@@ -37,6 +40,9 @@ class CrossValidated:
     ``linear`` [r, n] of each model, log odds or log hazard ratios; ``folds`` [r, n]; over the r x folds training sets
     ``coefficients`` [r k, p] of the model ``radiomics`` (0 where a feature is not in it), ``selected`` [r k, p], and
     ``notes`` (strengths, q, bound, how many features fell to what). ``final`` was learned from all patients.
+
+    For a survival ``risk`` [r, n] is the chance of the event by ``horizon`` (with Breslow's baseline of the training
+    patients), of each model and of `REFERENCE`, and ``hazard`` the baseline's cumulative hazard by then in ``final``.
     """
 
     linear: dict[str, Floats]
@@ -45,6 +51,9 @@ class CrossValidated:
     selected: Floats
     notes: list[dict[str, Any]]
     final: Learned
+    risk: dict[str, Floats] = field(default_factory=dict)
+    horizon: float = math.nan
+    hazard: float = math.nan
 
 
 def cross_validate(
@@ -63,6 +72,8 @@ def cross_validate(
         LabelError: fewer than two patients with the event, or without, for each fold.
     """
     require_enough(outcome, settings)
+    if outcome.time is not None or settings.horizon is not None:
+        settings = replace(settings, horizon=horizon_of(outcome, settings))
     cases = {f"repeat {r + 1}": Repeat(numbers, outcome, settings, r) for r in range(settings.repeats)}
     done = map_cases(one_repeat, cases, workers=workers, progress=progress, title="nested cross-validation")
     if done.failures:
@@ -70,14 +81,28 @@ def cross_validate(
         raise FiducialError(f"{first.key}: {first.error}: {first.message}\n{first.trace}")
     final = learn(numbers, outcome, settings, seed=[settings.seed, settings.repeats])
     made = list(done.results.values())
+    linear, risk = (
+        {name: np.stack([one[kind][name] for one in made]) for name in made[0][kind]} for kind in ("linear", "risk")
+    )
     return CrossValidated(
-        linear={name: np.stack([one["linear"][name] for one in made]) for name in made[0]["linear"]},
+        linear=linear,
         folds=np.stack([one["folds"] for one in made]),
         coefficients=np.concatenate([one["coefficients"] for one in made]),
         selected=np.concatenate([one["selected"] for one in made]),
         notes=[note for one in made for note in one["notes"]],
         final=final,
+        risk=risk,
+        horizon=math.nan if settings.horizon is None else settings.horizon,
+        hazard=_hazard(final, numbers, outcome, settings),
     )
+
+
+def _hazard(final: Learned, numbers: Numbers, outcome: Outcome, settings: SignatureSettings) -> float:
+    """The cumulative hazard by the horizon of a patient whose ``radiomics`` is 0; NaN for a class."""
+    if settings.horizon is None:
+        return math.nan
+    own = predicted(final, numbers)["radiomics"]
+    return cumulative_hazard(own, outcome.times(), outcome.event, at=settings.horizon)
 
 
 def require_enough(outcome: Outcome, settings: SignatureSettings) -> None:
@@ -113,17 +138,25 @@ def one_repeat(case: Repeat) -> dict[str, Any]:
     numbers, outcome, settings = case.numbers, case.outcome, case.settings
     folds = dealt(outcome.event, settings.folds, [settings.seed, case.number])
     linear: dict[str, Floats] = {}
+    risk: dict[str, Floats] = {}
     coefficients, selected, notes = [], [], []
     for k in range(settings.folds):
         train, test = np.flatnonzero(folds != k), np.flatnonzero(folds == k)
         learned = learn(numbers.of(train), outcome.of(train), settings, seed=[settings.seed, case.number, k])
         for name, values in predicted(learned, numbers.of(test)).items():
             linear.setdefault(name, np.zeros(len(outcome)))[test] = values
+        if settings.horizon is not None:
+            own = predicted(learned, numbers.of(train)), outcome.of(train)
+            risk.setdefault(REFERENCE, np.zeros(len(outcome)))[test] = reference_risk(own[1], settings.horizon)
+            for name, values in linear.items():
+                risks = risks_of(values[test], (own[0][name], own[1]), settings.horizon)
+                risk.setdefault(name, np.zeros(len(outcome)))[test] = risks
         coefficients.append(coefficients_of(learned, numbers.features.shape[1]))
         selected.append(np.isin(np.arange(numbers.features.shape[1]), learned.selected).astype(np.float64))
         notes.append({"repeat": case.number + 1, "fold": k + 1, **noted(learned)})
     return {
         "linear": linear,
+        "risk": risk,
         "folds": folds,
         "coefficients": np.stack(coefficients),
         "selected": np.stack(selected),

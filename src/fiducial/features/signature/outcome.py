@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fiducial.errors import InputRefused
 from fiducial.maths.cox import fit_cox, null_residuals, partial_log_likelihood
 from fiducial.maths.inputs import Bools, Floats, Integers
 from fiducial.maths.pairs_in_folds import Pairs, pairs_of_classes, pairs_of_times
@@ -29,6 +30,16 @@ class Outcome:
     def of(self, rows: Integers) -> Outcome:
         """The outcome of some patients."""
         return Outcome(self.event[rows], None if self.time is None else self.time[rows])
+
+    def times(self) -> Floats:
+        """The times of a survival.
+
+        Raises:
+            InputRefused: the outcome is a class.
+        """
+        if self.time is None:
+            raise InputRefused("a class as the outcome", legal="a survival: a time and an event")
+        return self.time
 
     def residuals(self) -> Floats:
         """What is left of the outcome without any feature [n]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -45,7 +46,8 @@ class SignatureSettings:
     ``expected_false`` and ``n_pairs`` are those of `stability_selection`. ``strengths`` are the inverse penalties C
     among which inner folds choose, ``l1_ratio`` the lasso's share of the elastic net. ``missing`` says what becomes of
     patients without a clinical value, ``combat`` whether a site's shift and spread are taken out of the features (not
-    of volume and value alone), fitted on training patients.
+    of volume and value alone), fitted on training patients. ``horizon``, for a survival, is the time by which risks are
+    predicted, in the unit of the times; None takes the median time of the events.
     """
 
     seed: int = 0
@@ -65,6 +67,7 @@ class SignatureSettings:
     missing: Literal["refuse", "median", "drop"] = "refuse"
     combat: bool = False
     level: float = 0.95
+    horizon: float | None = None
 
     def __post_init__(self) -> None:
         legal = {
@@ -85,6 +88,7 @@ class SignatureSettings:
             "missing": (self.missing in ("refuse", "median", "drop"), "refuse, median or drop"),
             "combat": (isinstance(self.combat, bool), "true or false"),
             "level": (0 < self.level < 1, "between 0 and 1"),
+            "horizon": (self.horizon is None or 0 < self.horizon < math.inf, "a number above 0"),
         }
         for field in fields(self):
             good, said = legal[field.name]
