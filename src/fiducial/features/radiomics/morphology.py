@@ -80,7 +80,7 @@ def solid_of(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) ->
     counts, places = cube_counts(mask)
     area, across, flux = _of_cubes(spacing_mm)
     # The flux of (x, 0, 0) through a closed surface is the volume that it encloses.
-    volume = abs(float(counts @ flux + spacing_mm[0] * (places @ across)))
+    volume = abs(float(counts @ flux + spacing_mm[0] * (places[:, 0] @ across)))
     outer = ends_of_lines(mask)
     for axis in range(3):
         outer = outermost(outer, axis)

@@ -17,11 +17,11 @@ def cube_counts(mask: NDArray[np.bool_]) -> tuple[Whole, Whole]:
     Corner (dx, dy, dz) is bit ``4 dx + 2 dy + dz``.
 
     Returns:
-        Number of cubes [256], and the sum of their places along x [256] (the place of their corner with the smallest x
-        in the array with its layer).
+        Number of cubes [256], and the sums of their places [256, 3] (those of their first corner in the array with its
+        layer) where they are neither empty nor full.
     """
     n_x, n_y, n_z = mask.shape
-    counts, places = np.zeros(256, dtype=np.int64), np.zeros(256, dtype=np.int64)
+    counts, places = np.zeros(256, dtype=np.int64), np.zeros((256, 3), dtype=np.int64)
     for x in range(n_x + 1):
         for y in range(n_y + 1):
             a, b = x > 0 and y > 0, x > 0 and y < n_y
@@ -40,7 +40,10 @@ def cube_counts(mask: NDArray[np.bool_]) -> tuple[Whole, Whole]:
                     if d and mask[x, y, z]:
                         code |= 128
                 counts[code] += 1
-                places[code] += x
+                if 0 < code < 255:
+                    places[code, 0] += x
+                    places[code, 1] += y
+                    places[code, 2] += z
     return counts, places
 
 

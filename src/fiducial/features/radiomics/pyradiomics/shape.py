@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from functools import cache
-from typing import Any
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.features.radiomics.pyradiomics.diameters import diameter_in_slice, diameters
 from fiducial.features.radiomics.pyradiomics.prepare import Spacing
+from fiducial.features.radiomics.solids import cube_counts, moments
 
 Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 NAN = float("nan")
 CORNERS = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
@@ -21,35 +25,38 @@ TURNING = 3
 
 def shape_features(mask: Mask, spacing_mm: Spacing) -> dict[str, float]:
     """Of a mask [x, y, z] cut to its box; lengths in mm. Axes are of voxel centres, variances divided by n."""
+    mask = np.ascontiguousarray(mask)
     volume, area = mesh_of(mask, spacing_mm)
-    least, minor, major = _axes(np.argwhere(mask) * np.array(spacing_mm))
+    sums = moments(mask)
+    least, minor, major = _axes(sums, spacing_mm)
     sphere = (36 * np.pi * volume**2) ** (1 / 3)
-    diameters = _diameters(_surface_points(mask), spacing_mm)
+    across_x, across_y, across_z, in_all = diameters(mask, spacing_mm)
     return {
         "Elongation": minor / major if major > 0 else NAN,
         "Flatness": least / major if major > 0 else NAN,
         "LeastAxisLength": least,
         "MajorAxisLength": major,
-        "Maximum2DDiameterColumn": diameters["y"],
-        "Maximum2DDiameterRow": diameters["x"],
-        "Maximum2DDiameterSlice": diameters["z"],
-        "Maximum3DDiameter": diameters[""],
+        "Maximum2DDiameterColumn": across_y,
+        "Maximum2DDiameterRow": across_x,
+        "Maximum2DDiameterSlice": across_z,
+        "Maximum3DDiameter": in_all,
         "MeshVolume": volume,
         "MinorAxisLength": minor,
         "Sphericity": sphere / area,
         "SurfaceArea": area,
         "SurfaceVolumeRatio": area / volume,
-        "VoxelVolume": float(mask.sum() * np.prod(spacing_mm)),
+        "VoxelVolume": float(sums[0] * np.prod(spacing_mm)),
         "Compactness1": volume / (area**1.5 * np.sqrt(np.pi)),
         "Compactness2": 36 * np.pi * volume**2 / area**3,
         "SphericalDisproportion": area / sphere,
     }
 
 
-def _axes(places: Floats) -> list[float]:
-    """Four standard deviations along the principal axes, the shortest first."""
-    apart = (places - places.mean(axis=0)) / np.sqrt(len(places))
-    return [float(length) for length in 4 * np.sqrt(np.clip(np.linalg.eigvalsh(apart.T @ apart), 0, None))]
+def _axes(sums: Whole, spacing_mm: tuple[float, ...]) -> list[float]:
+    """Four standard deviations along the principal axes, the shortest first, from `moments` of the voxels."""
+    n, first, second = float(sums[0]), sums[1:4].astype(np.float64), sums[[4, 5, 6, 5, 7, 8, 6, 8, 9]].reshape(3, 3)
+    spread = (second - np.outer(first, first) / n) / n * np.outer(spacing_mm, spacing_mm)
+    return [float(length) for length in 4 * np.sqrt(np.clip(np.linalg.eigvalsh(spread), 0, None))]
 
 
 def mesh_of(mask: Mask, spacing_mm: Spacing) -> tuple[float, float]:
@@ -59,86 +66,33 @@ def mesh_of(mask: Mask, spacing_mm: Spacing) -> tuple[float, float]:
     share an ambiguous face divide it otherwise; there the volume depends on the origin, which is the corner of the
     padded box, as in PyRadiomics.
     """
-    whole = np.pad(mask, 1).astype(np.int64)
-    pattern = np.zeros(tuple(n - 1 for n in whole.shape), dtype=np.int64)
-    for bit, corner in enumerate(CORNERS):
-        part = tuple(slice(int(c), n - 1 + int(c)) for c, n in zip(corner, whole.shape, strict=True))
-        pattern |= whole[part] << bit
+    counts, places = cube_counts(mask)
     mm = np.array(spacing_mm)
-    patterns, triangles = _triangles()
+    patterns, triangles = triangles_by_pattern()
     a, b, c = (triangles[:, k] * mm for k in range(3))
     normal = np.cross(b - a, c - a)
-
-    def summed(values: Floats) -> Floats:
-        return np.asarray(np.bincount(patterns, weights=values, minlength=256), dtype=np.float64)
-
-    area = summed(np.linalg.norm(normal, axis=1)) / 2
+    area = counts[patterns] @ np.linalg.norm(normal, axis=1) / 2
     # a · (b × c) of corners that are moved by o grows by o · (a × b + b × c + c × a), which is the normal.
-    own = summed((a * np.cross(b, c)).sum(axis=1))
-    pull = np.stack([summed(normal[:, axis]) for axis in range(3)], axis=1)
-    places = np.argwhere((pattern > 0) & (pattern < 255))
-    there = pattern[tuple(places.T)]
-    volume = own[there].sum() + ((places * mm) * pull[there]).sum()
-    return float(abs(volume) / 6), float(area[there].sum())
+    volume = counts[patterns] @ (a * np.cross(b, c)).sum(axis=1) + (places[patterns] * mm * normal).sum()
+    return float(abs(volume) / 6), float(area)
 
 
 @cache
-def _triangles() -> tuple[NDArray[np.int64], Floats]:
+def triangles_by_pattern() -> tuple[Whole, Floats]:
     """Patterns [n] of a cube and triangles [n, 3, 3] in each (Lorensen and Cline 1987, as scikit-image has them).
 
-    A pattern that holds the turning corner has the triangles of its complement, the other way round.
+    The table has the patterns without the turning corner, each vertex by the corners on both sides of it. A pattern
+    that holds that corner has the triangles of its complement, the other way round.
     """
-    from skimage.measure import marching_cubes
-
-    surface: Any = marching_cubes  # the library's functions carry no types
-    patterns: list[int] = []
-    found = []
-    for number in range(256):
-        turned = bool(number >> TURNING & 1)
-        corners = np.array([number >> bit & 1 for bit in range(8)], dtype=np.float32).reshape(2, 2, 2)
-        corners = 1 - corners if turned else corners
-        if corners.min() == corners.max():
-            continue
-        vertices, faces, _, _ = surface(corners, 0.5, method="lorensen")
-        triangles = vertices.astype(np.float64)[faces]
-        found.append(triangles[:, ::-1] if turned else triangles)
-        patterns += [number] * len(triangles)
-    return np.array(patterns), np.concatenate(found)
-
-
-def _surface_points(mask: Mask) -> Floats:
-    """Vertices of the mesh, in voxels: the middles between a voxel and its neighbour outside."""
-    whole = np.pad(mask, 1)
-    points = []
-    for axis in range(mask.ndim):
-        first = np.moveaxis(whole, axis, 0)
-        places = np.argwhere(np.moveaxis(first[1:] != first[:-1], 0, axis)).astype(np.float64)
-        places[:, axis] += 0.5
-        points.append(places)
-    return np.concatenate(points)
-
-
-def _diameters(points: Floats, spacing_mm: Spacing) -> dict[str, float]:
-    """The largest distance of two points, in all (``""``) and in one plane across each axis; in mm."""
-    found = {"": _widest(points * np.array(spacing_mm))}
-    for axis, name in enumerate("xyz"):
-        planes = [points[points[:, axis] == place] for place in np.unique(points[:, axis])]
-        found[name] = max(_widest(np.delete(plane, axis, axis=1) * np.delete(spacing_mm, axis)) for plane in planes)
-    return found
-
-
-def _widest(points: Floats) -> float:
-    """The largest distance of two points [n, 2 or 3]; of their hull where they span one."""
-    from scipy.spatial import ConvexHull, QhullError
-    from scipy.spatial.distance import pdist
-
-    if len(points) > points.shape[1] + 1:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:
-            # Points on one line, or in one plane, have no hull: all of them are compared.
-            points = np.unique(points, axis=0)
-    return float(pdist(points).max()) if len(points) > 1 else 0.0
+    text = (files("fiducial.features.radiomics") / "pyradiomics_cubes.csv").read_text(encoding="utf-8")
+    patterns, found = [], []
+    for row in csv.DictReader(text.splitlines()):
+        for triangle in row["triangles"].split():
+            ends = np.array([[int(corner) for corner in vertex] for vertex in triangle.split("-")])
+            vertices = CORNERS[ends].mean(axis=1)
+            patterns += [int(row["cube"]), 255 - int(row["cube"])]
+            found += [vertices, vertices[::-1]]
+    return np.array(patterns), np.array(found)
 
 
 def shape_2d_features(mask: Mask, spacing_mm: tuple[float, float]) -> dict[str, float]:
@@ -161,12 +115,12 @@ def shape_2d_features(mask: Mask, spacing_mm: tuple[float, float]) -> dict[str, 
     perimeter = float(
         slant * ((n == 1).sum() + (n == 3).sum() + 2 * opposite.sum()) + x * along_x.sum() + y * along_y.sum()
     )
-    minor, major = _axes(np.argwhere(mask) * np.array(spacing_mm))
+    _, minor, major = _axes(moments(np.ascontiguousarray(mask[:, :, None])), (x, y, 0.0))
     sphericity = 2 * np.sqrt(np.pi * surface) / perimeter
     return {
         "Elongation": minor / major if major > 0 else NAN,
         "MajorAxisLength": major,
-        "MaximumDiameter": _widest(_surface_points(mask) * np.array(spacing_mm)),
+        "MaximumDiameter": diameter_in_slice(mask, spacing_mm),
         "MeshSurface": surface,
         "MinorAxisLength": minor,
         "Perimeter": perimeter,

@@ -7,6 +7,7 @@ import numpy as np
 
 def warm_up_profile() -> None:
     """For images of single and of double precision."""
+    from fiducial.features.radiomics.pyradiomics.diameters import diameters
     from fiducial.features.radiomics.pyradiomics.first_order import first_order_of
     from fiducial.features.radiomics.pyradiomics.matrices import several_in_a_line, tones_of
     from fiducial.features.radiomics.pyradiomics.recursive_gaussian import laplacian
@@ -21,3 +22,4 @@ def warm_up_profile() -> None:
     first_order_of(np.ones(1), one[0, 0], 1.0, 0.0)
     several_in_a_line(one.astype(np.int32), np.array([1, 0, 0]))
     tones_of(np.ones((1, 1, 2), dtype=np.int64))
+    diameters(one == 1, (1.0, 1.0, 1.0))
