@@ -154,7 +154,7 @@ def test_transformed_images_by_hand():
     image = np.array([[[-4.0, 0.0, 1.0, 4.0]]])
 
     def made(kind):
-        return next(images_of(kind, image, MM, whole(image), ImageTypeSettings()))[1].ravel()
+        return next(images_of(kind, image, MM, whole(image), ImageTypeSettings()))[1]().ravel()
 
     assert made("Square") == pytest.approx([4, 0, 0.25, 4])
     assert made("SquareRoot") == pytest.approx([-4, 0, 2, 4])
@@ -286,7 +286,7 @@ def test_an_axis_of_one_slice_keeps_its_spacing():
 
 def test_wavelet_bands_are_named_x_first():
     image = np.tile(np.array([0.0, 1.0])[:, None, None], (4, 9, 8))
-    bands = {name: made for name, made, _ in images_of("Wavelet", image, MM, whole(image), ImageTypeSettings())}
+    bands = {name: make() for name, make, _ in images_of("Wavelet", image, MM, whole(image), ImageTypeSettings())}
     assert next(iter(bands)) == "wavelet-LLH"
     assert list(bands)[-1] == "wavelet-LLL"
     assert np.abs(bands["wavelet-HLL"]).max() > 1

@@ -7,6 +7,9 @@ import pytest
 import pywt
 import SimpleITK
 
+from fiducial.features.radiomics import threads
+from fiducial.features.radiomics.pyradiomics import parameters_of
+from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_rows
 from fiducial.features.radiomics.pyradiomics.images import images_of
 from fiducial.features.radiomics.pyradiomics.prepare import from_itk, to_itk
 from fiducial.features.radiomics.pyradiomics.recursive_gaussian import curvature, filtered_lines, gaussian, laplacian
@@ -95,7 +98,18 @@ def test_a_box_of_an_image_is_a_part_of_it(image_type, across):
     image, mm = volume(shape, "i2"), (1.0, 0.8, 2.5)
     settings = ImageTypeSettings(sigma=(2.0,), force_2d_dimension=across)
     everything = tuple(slice(0, n) for n in shape)
-    ((name, part, _),) = images_of(image_type, image, mm, box, settings)
-    ((_, whole, _),) = images_of(image_type, image, mm, everything, settings)
-    assert part is not None, name
-    assert np.array_equal(part, whole[box])
+    ((name, make, _),) = images_of(image_type, image, mm, box, settings)
+    ((_, make_whole, _),) = images_of(image_type, image, mm, everything, settings)
+    assert make is not None, name
+    assert np.array_equal(make(), make_whole()[box])
+
+
+def test_any_number_of_threads_gives_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(threads, "WORTHWHILE", 1)
+    image, mask = volume((23, 17, 14), "i2"), np.zeros((23, 17, 14), dtype=np.uint8)
+    mask[4:18, 3:12, 2:9] = 1
+    settings = parameters_of({"imageType": {"Original": {}, "LoG": {"sigma": [2, 40]}, "Wavelet": {}, "Gradient": {}}})
+    one, two = (pyradiomics_rows(image, mask, (1.0, 0.8, 2.5), settings, threads=n) for n in (1, 2))
+    assert len(one) == 14 + 12 * 93
+    assert [row[:5] + row[6:] for row in one] == [row[:5] + row[6:] for row in two]
+    assert np.array_equal([row[5] for row in one], [row[5] for row in two], equal_nan=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.features.radiomics.pyradiomics.images import images_of
+from fiducial.features.radiomics.pyradiomics.images import Made, images_of
 from fiducial.features.radiomics.pyradiomics.names import Named, asked
 from fiducial.features.radiomics.pyradiomics.prepare import Prepared, Spacing, prepare
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings, PyRadiomicsSettings
@@ -64,11 +65,24 @@ def pyradiomics_rows(
     if settings.additional_info:
         rows += _about(image, mask, prepared, settings)
     rows += _of_shape(prepared, settings)
+    n = n_threads(threads, int(prepared.mask.sum()))
+    several = n > 1 and list(settings.image_types) != ["Original"]
+
+    def rows_of(one: tuple[Made, ImageTypeSettings]) -> list[Row]:
+        return list(_of_image(one[0], prepared, settings, own=one[1], threads=1 if several else n))
+
+    if not several:
+        return [*rows, *(row for one in _images(prepared, settings) for row in rows_of(one))]
+    # Images are worked on side by side, each by one thread.
+    with ThreadPoolExecutor(n) as pool:
+        return [*rows, *(row for found in pool.map(rows_of, _images(prepared, settings)) for row in found)]
+
+
+def _images(prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[tuple[Made, ImageTypeSettings]]:
     for image_type in settings.image_types:
         own = settings.for_image(image_type)
-        for name, made, missing in images_of(image_type, prepared.image, prepared.spacing_mm, prepared.box, own):
-            rows += _of_image(name, made, missing, prepared, settings, own=own, threads=threads)
-    return rows
+        for one in images_of(image_type, prepared.image, prepared.spacing_mm, prepared.box, own):
+            yield one, own
 
 
 def _of_shape(prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row]:
@@ -90,25 +104,19 @@ def _of_shape(prepared: Prepared, settings: PyRadiomicsSettings) -> Iterator[Row
 
 
 def _of_image(
-    name: str,
-    made: NDArray[Any] | None,
-    missing: str,
-    prepared: Prepared,
-    settings: PyRadiomicsSettings,
-    *,
-    own: ImageTypeSettings,
-    threads: int,
+    image: Made, prepared: Prepared, settings: PyRadiomicsSettings, *, own: ImageTypeSettings, threads: int
 ) -> Iterator[Row]:
     """Rows of one image in the order of the classes; of an image that there is none of, with the reason."""
     from fiducial.features.radiomics.pyradiomics.first_order import discretised, first_order
 
+    name, make, missing = image
     classes = [of_class for of_class in settings.feature_classes if of_class not in SHAPES]
-    if made is None:
+    if make is None:
         for of_class in classes:
             yield from _rows(name, of_class, {}, missing, settings)
         return
     inside = prepared.mask[prepared.box]
-    intensities = made[inside]
+    intensities = make()[inside]
     levels = discretised(intensities, own)
     grey = _grey(levels, inside, prepared.spacing_mm, own, threads=threads)
     for of_class in classes:
@@ -135,7 +143,7 @@ def _grey(
     part = placed[(slice(around, -around),) * 3]
     # The order of intensities is that of the mask's own axes.
     part.transpose(np.argsort(order))[inside] = levels
-    return GreyLevels(placed, tuple(spacing_mm[axis] for axis in order), own, n_threads(threads, len(levels)))
+    return GreyLevels(placed, tuple(spacing_mm[axis] for axis in order), own, threads)
 
 
 def _rows(

@@ -57,7 +57,7 @@ def discretised(values: NDArray[Any], settings: ImageTypeSettings) -> Whole:
 
 def first_order(values: NDArray[Any], levels: Whole, voxel_mm3: float, shift: float) -> dict[str, float]:
     """Of intensities [n] and their grey levels [n]; kurtosis is 3 for a normal distribution."""
-    found = first_order_of(np.sort(values.astype(np.float64)), np.bincount(levels), voxel_mm3, float(shift))
+    found = first_order_of(np.sort(values).astype(np.float64), np.bincount(levels), voxel_mm3, float(shift))
     return dict(zip(FIRST_ORDER, found.tolist(), strict=True))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from fiducial.features.radiomics.pyradiomics.prepare import Box, Spacing, from_itk, padded, to_itk
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings
 
-Made = tuple[str, "NDArray[Any] | None", str]
-"""The name that features of the image begin with, the box of it (None where there is none), and why there is none."""
+Made = tuple[str, Callable[[], NDArray[Any]] | None, str]
+"""The name that features of the image begin with, what makes the box of it, or why there is none."""
 SMALLEST = 4
 """Voxels that the recursive Gaussian needs along each axis."""
 
@@ -29,7 +30,7 @@ def images_of(
 
 
 def _original(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeSettings) -> Iterator[Made]:
-    yield "original", image[box], ""
+    yield "original", lambda: image[box], ""
 
 
 def _log(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:
@@ -43,7 +44,7 @@ def _log(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageType
         elif any(n < np.ceil(sigma / mm) + 1 for n, mm in zip(image.shape, spacing_mm, strict=True)):
             yield name, None, f"the image is smaller than sigma ({sigma:g} mm) along an axis"
         else:
-            yield name, laplacian(image, spacing_mm, float(sigma), box), ""
+            yield name, partial(laplacian, image, spacing_mm, float(sigma), box), ""
 
 
 def _wavelet(image: NDArray[Any], _mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:
@@ -54,27 +55,36 @@ def _wavelet(image: NDArray[Any], _mm: Spacing, box: Box, settings: ImageTypeSet
     axes = tuple(axis for axis in range(3) if axis != across)
     levels = {"start_level": settings.start_level, "n_levels": settings.level}
     for level, band, made in wavelet_bands(image, settings.wavelet, box, axes, **levels):
-        yield f"wavelet{level if level > 1 else ''}-{band}", made, ""
+        yield f"wavelet{level if level > 1 else ''}-{band}", partial(np.asarray, made), ""
 
 
 def _square(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeSettings) -> Iterator[Made]:
-    yield "square", _values(image, box) ** 2 / _largest(image), ""
+    yield "square", lambda: _values(image, box) ** 2 / _largest(image), ""
 
 
 def _square_root(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeSettings) -> Iterator[Made]:
-    values = _values(image, box)
-    yield "squareroot", np.sign(values) * np.sqrt(np.abs(values) * _largest(image)), ""
+    def made() -> NDArray[Any]:
+        values = _values(image, box)
+        return np.asarray(np.sign(values) * np.sqrt(np.abs(values) * _largest(image)))
+
+    yield "squareroot", made, ""
 
 
 def _logarithm(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeSettings) -> Iterator[Made]:
-    values, largest = _values(image, box), _largest(image)
-    logs = np.sign(values) * np.log(np.abs(values) + 1)
-    yield "logarithm", logs * (largest / (float(np.log(largest + 1)) or 1.0)), ""
+    def made() -> NDArray[Any]:
+        values, largest = _values(image, box), _largest(image)
+        logs = np.sign(values) * np.log(np.abs(values) + 1)
+        return np.asarray(logs * (largest / float(np.log(largest + 1))))
+
+    yield "logarithm", made, ""
 
 
 def _exponential(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeSettings) -> Iterator[Made]:
-    largest = _largest(image)
-    yield "exponential", np.exp(np.log(largest) / largest * _values(image, box)), ""
+    def made() -> NDArray[Any]:
+        largest = _largest(image)
+        return np.asarray(np.exp(np.log(largest) / largest * _values(image, box)))
+
+    yield "exponential", made, ""
 
 
 def _values(image: NDArray[Any], box: Box) -> NDArray[np.float64]:
@@ -87,14 +97,17 @@ def _largest(image: NDArray[Any]) -> float:
 
 
 def _gradient(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:
-    import SimpleITK
+    def made() -> NDArray[Any]:
+        import SimpleITK
 
-    made = SimpleITK.GradientMagnitudeImageFilter()
-    made.SetUseImageSpacing(settings.gradient_use_spacing)
-    # A voxel's gradient is of its neighbours.
-    around = padded(box, image.shape, 1)
-    own = tuple(slice(part.start - more.start, part.stop - more.start) for part, more in zip(box, around, strict=True))
-    yield "gradient", from_itk(made.Execute(to_itk(image[around], spacing_mm)))[own], ""
+        filter_ = SimpleITK.GradientMagnitudeImageFilter()
+        filter_.SetUseImageSpacing(settings.gradient_use_spacing)
+        # A voxel's gradient is of its neighbours.
+        around = padded(box, image.shape, 1)
+        own = tuple(slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, around, strict=True))
+        return from_itk(filter_.Execute(to_itk(image[around], spacing_mm)))[own]
+
+    yield "gradient", made, ""
 
 
 def _lbp_2d(image: NDArray[Any], _mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:
@@ -113,7 +126,8 @@ def _lbp_2d(image: NDArray[Any], _mm: Spacing, box: Box, settings: ImageTypeSett
         warnings.filterwarnings("ignore", message="Applying `local_binary_pattern` to floating-point images")
         for index in range(len(slices)):
             slices[index] = pattern(slices[index], **circle)
-    yield "lbp-2D", made[tuple(slice(None) if axis == across else part for axis, part in enumerate(box))], ""
+    own = tuple(slice(None) if axis == across else part for axis, part in enumerate(box))
+    yield "lbp-2D", lambda: made[own], ""
 
 
 MAKERS: dict[str, Callable[[NDArray[Any], Spacing, Box, ImageTypeSettings], Iterator[Made]]] = {

@@ -78,10 +78,12 @@ def prepare(image: NDArray[Any], mask: NDArray[Any], spacing_mm: Spacing, settin
 
 def _require_finite(image: NDArray[Any], inside: NDArray[np.bool_], settings: PyRadiomicsSettings) -> None:
     """Whatever looks beyond the region (normalisation, interpolation, filters) needs the whole image finite."""
+    if image.dtype.kind != "f":
+        return
     plain = set(settings.image_types) == {"Original"}
     alone = plain and not settings.normalize and settings.resampled_pixel_spacing is None
     needed, where = (image[inside], "region") if alone else (image, "image")
-    if needed.dtype.kind == "f" and not np.isfinite(needed).all():
+    if not np.isfinite(needed).all():
         raise VoxelError(f"not-finite: NaN or infinite intensities in the {where}", legal="finite intensities")
 
 

@@ -163,7 +163,12 @@ class PyRadiomicsSettings(ImageTypeSettings):
     def for_image(self, image_type: str) -> ImageTypeSettings:
         """The settings of one image type: its own before those of all."""
         shared = {name: getattr(self, name) for name in ImageTypeSettings.model_fields}
-        return ImageTypeSettings(**{**shared, **ours_of(self.image_types[image_type])})
+        own = ours_of(self.image_types[image_type])
+        if own:
+            checked = ImageTypeSettings(**own)
+            shared |= {name: getattr(checked, name) for name in checked.model_fields_set}
+        # What was checked once is not checked again.
+        return ImageTypeSettings.model_construct(**shared)
 
     @model_validator(mode="before")
     @classmethod
