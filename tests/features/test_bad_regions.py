@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fiducial.errors import GeometryError, InputRefused, VoxelError
-from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, Settings, radiomics
+from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, PyRadiomicsSettings, Settings, radiomics
 from fiducial.features.radiomics.engine import region_features
 
 GIVEN = Settings(families=FAMILIES, aggregations=AGGREGATIONS, bin_number=8)
@@ -159,3 +159,62 @@ def test_each_value_of_a_label_map_is_its_own_mask():
 def test_what_is_wrong_with_the_call_is_refused(image, mask, spacing, given, error, message):
     with pytest.raises(error, match=message):
         radiomics(image, mask, spacing, Settings(**given))
+
+
+def reasons(table):
+    """Families without any value, and why."""
+    lacking = table.groupby("family", sort=False).filter(lambda rows: rows["value"].isna().all())
+    return dict(lacking.drop_duplicates("family")[["family", "reason"]].values.tolist())
+
+
+MANY = "too-many-grey-levels: {}, which would fill the memory: widen bin_width, or give bin_number"
+
+
+@pytest.mark.parametrize(("width", "said"), [(1e-5, "{:,.0f}"), (1e-30, "{:.1e}")])
+def test_more_grey_levels_than_memory_holds_cost_the_families_that_count_them(width, said):
+    image, mask = cube()
+    n_levels = np.floor(np.ptp(image[mask]) / width) + 1
+    table = radiomics(image, mask, ONE, GIVEN.model_copy(update={"bin_number": None, "bin_width": width}))
+    lacking = reasons(table)
+    assert set(lacking) == {"intensity_histogram", "glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm"}
+    assert set(lacking.values()) == {MANY.format(said.format(n_levels))}
+    assert table[["family", "feature", "aggregation", "ibsi_code"]].equals(ROWS)
+
+
+def test_a_family_whose_matrices_alone_would_fill_the_memory():
+    image, mask = cube()
+    given = GIVEN.model_copy(update={"bin_number": None, "bin_width": 0.0025, "aggregations": ("3d_merged",)})
+    lacking = reasons(radiomics(image, mask, ONE, given))
+    assert set(lacking) == {"glcm"}
+    n_levels = int(lacking["glcm"].split()[1].strip(",").replace(",", ""))
+    assert lacking["glcm"] == MANY.format(f"{n_levels:,}")
+    assert n_levels**2 * 13 > 2**28
+
+
+def test_an_intensity_volume_histogram_of_too_many_bins():
+    image, mask = cube()
+    given = Settings(families=("statistics", "intensity_volume"))
+    lacking = reasons(radiomics(1e9 * image, mask, ONE, given))
+    assert list(lacking) == ["intensity_volume"]
+    assert lacking["intensity_volume"].startswith("too-many-bins: 1.3e+11 of the intensity-volume histogram")
+    given = given.model_copy(update={"ivh": "arbitrary"})
+    assert reasons(radiomics(1e9 * image, mask, ONE, given)) == {}
+
+
+def test_too_many_grey_levels_of_pyradiomics_profile():
+    image, mask = cube()
+    table = radiomics(image, mask, ONE, PyRadiomicsSettings(binWidth=1e-9))
+    lacking = reasons(table)
+    assert set(lacking) == {"statistics", "intensity_histogram", "glcm", "glrlm", "glszm", "ngtdm", "ngldm"}
+    assert set(lacking.values()) == {"too-many-grey-levels: 1.3e+11: widen binWidth for this image"}
+    assert table[table["family"] == "morphology"]["value"].notna().all()
+
+
+def test_what_is_said_of_an_image_that_holds_nan_outside_the_region():
+    image, mask = with_nan((0, 0, 0))
+    table = radiomics(image, mask, ONE, GIVEN)
+    lacking = table[table["value"].isna()].groupby("family")
+    assert lacking["reason"].unique().map(list).to_dict() == {
+        "diagnostics": ["not-finite: the image holds NaN or infinite intensities"],
+        "local_intensity": ["not-finite: NaN or infinite intensities within 6.2 mm of the region"],
+    }

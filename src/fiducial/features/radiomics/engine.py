@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,15 @@ COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "
 Row = tuple[str, str, str, str, str, float, str]
 TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
 NAN = float("nan")
+NOT_FINITE = "not-finite: the image holds NaN or infinite intensities"
 UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"
+MISSING = {"local_intensity": "not-finite: NaN or infinite intensities within 6.2 mm of the region"}
+"""Why a family has no value, other than `UNDEFINED`."""
 NO_CONSENSUS = "no consensus: the standard has no reference value"
 NO_REGION = ("empty-mask", "label-missing", "not-finite", "empty-after-interpolation", "empty-after-resegmentation")
 """Codes of what leaves a region without any feature."""
+TOO_FINE = ("too-many-grey-levels", "too-many-bins")
+"""Codes of what leaves a family without a value."""
 
 
 def radiomics(
@@ -210,27 +215,35 @@ def _rows(
     region: Region, settings: Settings, diagnostics: Callable[[], dict[str, float]], threads: int
 ) -> Iterator[tuple[str, str, str, str, float, str]]:
     """Rows of one image, without its name."""
-    grey: Discretised | None = None
-    if {"intensity_histogram", *TEXTURES} & set(settings.families):
-        grey = discretise(region, settings)
+
+    @cache
+    def grey() -> Discretised:
+        return discretise(region, settings)
+
+    @cache
+    def texture() -> Texture:
+        from fiducial.features.radiomics.texture import Texture
+
+        return Texture(region, grey(), settings, threads)
+
     plain: dict[str, Callable[[], dict[str, float]]] = {
         "morphology": lambda: _morphology(region, threads),
         "local_intensity": lambda: local_intensity_features(region, threads),
         "statistics": lambda: statistics_features(region.values),
         "intensity_volume": lambda: intensity_volume_features(region, settings),
-        "intensity_histogram": lambda: histogram_features(_levels(grey), _n_levels(grey)),
+        "intensity_histogram": lambda: _histogram(grey()),
     }
-    texture = _texture(region, grey, settings, threads)
     for family in settings.families:
         if family == "diagnostics":
-            yield from ((family, name, "", "", value, "") for name, value in diagnostics().items())
+            for name, value in diagnostics().items():
+                yield family, name, "", "", value, "" if isfinite(value) else NOT_FINITE
         elif family in plain:
-            yield from _named(family, "", plain[family]())
-        elif texture is not None:
+            yield from _named(family, "", plain[family], missing=MISSING.get(family, UNDEFINED))
+        else:
             from fiducial.features.radiomics.texture import aggregations_of
 
             for aggregation in aggregations_of(family, settings.aggregations):
-                yield from _named(family, aggregation, texture.family(family, aggregation))
+                yield from _named(family, aggregation, lambda f=family, a=aggregation: texture().family(f, a))  # type: ignore[misc]
 
 
 def _morphology(region: Region, threads: int) -> dict[str, float]:
@@ -239,27 +252,24 @@ def _morphology(region: Region, threads: int) -> dict[str, float]:
     return morphology_features(region, threads)
 
 
-def _texture(region: Region, grey: Discretised | None, settings: Settings, threads: int) -> Texture | None:
-    if grey is None or not set(TEXTURES) & set(settings.families):
-        return None
-    from fiducial.features.radiomics.texture import Texture
-
-    return Texture(region, grey, settings, threads)
+def _histogram(grey: Discretised) -> dict[str, float]:
+    return histogram_features(grey.levels[grey.levels > 0].astype(np.float64), grey.n_levels)
 
 
-def _levels(grey: Discretised | None) -> NDArray[np.float64]:
-    if grey is None:
-        raise InputRefused("no grey levels")
-    return grey.levels[grey.levels > 0].astype(np.float64)
-
-
-def _n_levels(grey: Discretised | None) -> int:
-    return 0 if grey is None else grey.n_levels
-
-
-def _named(family: str, aggregation: str, values: dict[str, float]) -> Iterator[tuple[str, str, str, str, float, str]]:
+def _named(
+    family: str, aggregation: str, compute: Callable[[], dict[str, float]], *, missing: str = UNDEFINED
+) -> Iterator[tuple[str, str, str, str, float, str]]:
     """The family's features in the standard's order, each with a reason where it has no value."""
+    values = {}
+    try:
+        values = compute()
+    except InputRefused as refusal:
+        if not refusal.given.startswith(TOO_FINE):
+            raise
+        missing = refusal.given
     for one in catalogue()[family]:
         value = values.get(one.name, NAN)
-        reason = UNDEFINED if not isfinite(value) else "" if one.consensus else NO_CONSENSUS
-        yield family, one.name, aggregation, one.code, value, reason
+        if isfinite(value):
+            yield family, one.name, aggregation, one.code, value, "" if one.consensus else NO_CONSENSUS
+        else:
+            yield family, one.name, aggregation, one.code, NAN, missing

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics.region import Region
 from fiducial.features.radiomics.settings import Settings
 
 Floats = NDArray[np.float64]
+MOST_BINS = 2**24
 
 
 def intensity_volume_features(region: Region, settings: Settings) -> dict[str, float]:
@@ -34,7 +36,11 @@ def intensity_volume_features(region: Region, settings: Settings) -> dict[str, f
 
 
 def curve(region: Region, settings: Settings) -> tuple[Floats, Floats, Floats]:
-    """Intensities, the fraction of the region that is at least so bright, and the intensities as a fraction."""
+    """Intensities, the fraction of the region that is at least so bright, and the intensities as a fraction.
+
+    Raises:
+        InputRefused: ``too-many-bins``: more than can be counted.
+    """
     values = region.values
     low = region.low if region.low is not None else float(values.min())
     high = region.high if region.high is not None else float(values.max())
@@ -46,10 +52,12 @@ def curve(region: Region, settings: Settings) -> tuple[Floats, Floats, Floats]:
         grey: Floats = np.arange(1, n_bins + 1, dtype=np.float64)
     elif settings.ivh == "continuous":
         width = settings.ivh_bin_width or (high - low) / 1000 or 1.0
+        _require_few((max(high, values.max()) - low) / width)
         level = np.maximum(np.floor((values - low) / width) + 1, 1)
         n_bins = max(int(np.ceil((high - low) / width - 1e-9)), int(level.max()))
         grey = np.asarray(low + (np.arange(1, n_bins + 1) - 0.5) * width, dtype=np.float64)
     else:
+        _require_few(max(high, values.max()) - low)
         level = values - low + 1
         n_bins = int(high - low) + 1
         grey = np.asarray(low + np.arange(n_bins), dtype=np.float64)
@@ -57,6 +65,12 @@ def curve(region: Region, settings: Settings) -> tuple[Floats, Floats, Floats]:
     volume = 1 - np.concatenate([[0], np.cumsum(counts)[:-1]]) / len(values)
     span = grey[-1] - grey[0]
     return grey, volume, (grey - grey[0]) / span if span > 0 else np.zeros(len(grey))
+
+
+def _require_few(n_bins: float) -> None:
+    if n_bins > MOST_BINS:
+        said = f"{n_bins:,.0f}" if n_bins < 1_000_000_000 else f"{n_bins:.1e}"
+        raise InputRefused(f'too-many-bins: {said} of the intensity-volume histogram: say so by ivh = "arbitrary"')
 
 
 def _volume_at(fraction: Floats, volume: Floats, share: float) -> float:

@@ -14,6 +14,8 @@ from fiducial.features.radiomics.filters import field_of, filtered
 from fiducial.features.radiomics.interpolate import interpolated, interpolated_shape
 from fiducial.features.radiomics.settings import Filter, Settings
 
+MOST_LEVELS = 2**16
+"""Grey levels that are counted."""
 PEAK_MM = 12.0
 """What is kept around the region's box for the local intensity peak, whose sphere reaches 6.2 mm."""
 
@@ -234,7 +236,8 @@ def discretise(region: Region, settings: Settings) -> Discretised:
     Fixed bin size counts from the lower bound of the intensity range, or from the region's smallest intensity.
 
     Raises:
-        InputRefused: ``not-whole``: no discretisation is given, and intensities are no whole numbers from 1 on.
+        InputRefused: ``not-whole``: no discretisation is given, and intensities are no whole numbers from 1 on;
+            ``too-many-grey-levels``.
     """
     values = region.values
     if settings.bin_number is not None:
@@ -253,10 +256,18 @@ def discretise(region: Region, settings: Settings) -> Discretised:
                 legal="bin_number or bin_width, or whole numbers from 1 on",
             )
     n_levels = settings.bin_number or int(level.max())
+    if n_levels > MOST_LEVELS:
+        raise InputRefused(too_many(n_levels))
     mask = region.mask[region.box]
     levels = np.zeros([n + 2 for n in mask.shape], dtype=np.int32)
     levels[1:-1, 1:-1, 1:-1][mask] = level.astype(np.int32)
     return Discretised(levels, n_levels)
+
+
+def too_many(n_levels: int) -> str:
+    """What a region says that has more grey levels than can be counted."""
+    said = f"{n_levels:,}" if n_levels < 1_000_000_000 else f"{n_levels:.1e}"
+    return f"too-many-grey-levels: {said}, which would fill the memory: widen bin_width, or give bin_number"
 
 
 def tight_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

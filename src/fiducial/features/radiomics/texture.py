@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,13 +10,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics import kernels
 from fiducial.features.radiomics.catalogue import catalogue
 from fiducial.features.radiomics.directions import directions, merged
 from fiducial.features.radiomics.emphasis import emphasis_features
 from fiducial.features.radiomics.glcm import glcm_features
 from fiducial.features.radiomics.ngtdm import ngtdm_features
-from fiducial.features.radiomics.region import Discretised, Region, border_distance
+from fiducial.features.radiomics.region import Discretised, Region, border_distance, too_many
 from fiducial.features.radiomics.settings import Settings
 from fiducial.features.radiomics.threads import in_parts
 
@@ -23,6 +25,8 @@ Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]
 DIRECTED = ("glcm", "glrlm")
 """Families that are counted by direction, and so are averaged or merged in a volume."""
+MOST_CELLS = 2**28
+"""Cells of all matrices of a family, 2 GiB of them."""
 
 
 def aggregations_of(family: str, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -45,9 +49,20 @@ class Texture:
         """The features of a family at one aggregation, by IBSI name."""
         return FAMILIES[family](self, aggregation)
 
-    def _in_parts(self, count: Callable[[int, int], Floats], levels: Levels) -> Floats:
-        """Counts of the whole region from those of its parts."""
-        parts = in_parts(lambda first, end: count(first + 1, end + 1), len(levels) - 2, self.threads)
+    def _threads(self, *cells: int) -> int:
+        """Threads that have room for matrices of so many cells each.
+
+        Raises:
+            InputRefused: ``too-many-grey-levels``: not even one has.
+        """
+        n_cells = math.prod(cells)
+        if n_cells > MOST_CELLS:
+            raise InputRefused(too_many(self.grey.n_levels))
+        return min(self.threads, MOST_CELLS // n_cells)
+
+    def _in_parts(self, count: Callable[[int, int], Floats], levels: Levels, *cells: int) -> Floats:
+        """Counts of the whole region from those of its parts, each of so many cells."""
+        parts = in_parts(lambda first, end: count(first + 1, end + 1), len(levels) - 2, self._threads(*cells))
         return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
 
     @cached_property
@@ -62,8 +77,11 @@ class Texture:
 
     def _cooccurrence(self, *, in_slice: bool) -> Floats:
         levels, steps = self._deep, directions(2 if in_slice else 3, self.settings.distance)
+        n_levels, n_places = self.grey.n_levels, levels.shape[2] if in_slice else 1
         return self._in_parts(
-            lambda first, end: kernels.cooccurrence(levels, steps, self.grey.n_levels, in_slice, first, end), levels
+            lambda first, end: kernels.cooccurrence(levels, steps, n_levels, in_slice, first, end),
+            levels,
+            *(n_places, len(steps), n_levels, n_levels),
         )
 
     @cached_property
@@ -72,9 +90,11 @@ class Texture:
 
     def _run_lengths(self, *, in_slice: bool) -> Floats:
         levels, steps = self.grey.levels, directions(2 if in_slice else 3)
-        n_levels, longest = self.grey.n_levels, max(levels.shape) - 2
+        n_levels, longest, n_places = self.grey.n_levels, max(levels.shape) - 2, levels.shape[2] if in_slice else 1
         return self._in_parts(
-            lambda first, end: kernels.run_lengths(levels, steps, n_levels, longest, in_slice, first, end), levels
+            lambda first, end: kernels.run_lengths(levels, steps, n_levels, longest, in_slice, first, end),
+            levels,
+            *(n_places, len(steps), n_levels, longest),
         )
 
     @cached_property
@@ -104,8 +124,10 @@ class Texture:
     def _neighbourhood(self, *, in_slice: bool) -> tuple[Floats, Floats]:
         levels, reach = self._deep, self.settings.distance
         given = (levels, self.grey.n_levels, reach, 0 if in_slice else reach, self.settings.coarseness)
+        n_places, n_near = (levels.shape[2], (2 * reach + 1) ** 2) if in_slice else (1, (2 * reach + 1) ** 3)
+        threads = self._threads(n_places, self.grey.n_levels, n_near, 3)
         parts = in_parts(
-            lambda first, end: kernels.neighbourhoods(*given, first + 1, end + 1), len(levels) - 2, self.threads
+            lambda first, end: kernels.neighbourhoods(*given, first + 1, end + 1), len(levels) - 2, threads
         )
         by_neighbours = np.sum([one[0] for one in parts], axis=0)
         dependences = np.sum([one[1] for one in parts], axis=0)
@@ -137,6 +159,7 @@ class Texture:
         for zones in groups:
             # Sizes are few among many: only those that occur are columns.
             lengths, column_of = np.unique(zones[:, column], return_inverse=True)
+            self._threads(self.grey.n_levels, len(lengths))
             cells = np.bincount(
                 (zones[:, 0] - 1) * len(lengths) + column_of, minlength=self.grey.n_levels * len(lengths)
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics.pyradiomics.images import Made, images_of
 from fiducial.features.radiomics.pyradiomics.names import Named, asked
 from fiducial.features.radiomics.pyradiomics.prepare import Prepared, Spacing, prepare
@@ -111,13 +112,17 @@ def _of_image(
 
     name, make, missing = image
     classes = [of_class for of_class in settings.feature_classes if of_class not in SHAPES]
+    inside = prepared.mask[prepared.box]
+    if make is not None:
+        intensities = make()[inside]
+        try:
+            levels = discretised(intensities, own)
+        except InputRefused as refusal:
+            make, missing = None, refusal.given
     if make is None:
         for of_class in classes:
             yield from _rows(name, of_class, {}, missing, settings)
         return
-    inside = prepared.mask[prepared.box]
-    intensities = make()[inside]
-    levels = discretised(intensities, own)
     grey = _grey(levels, inside, prepared.spacing_mm, own, threads=threads)
     for of_class in classes:
         values, reason = {}, ""

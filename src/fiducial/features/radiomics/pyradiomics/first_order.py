@@ -8,10 +8,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
+MOST_BINS = 2**24
 FIRST_ORDER = (
     "10Percentile",
     "90Percentile",
@@ -41,10 +43,15 @@ def discretised(values: NDArray[Any], settings: ImageTypeSettings) -> Whole:
 
     With a number of bins, a region of one intensity has the level in the middle, as NumPy's histogram has it, whose
     edges have the precision of the intensities.
+
+    Raises:
+        InputRefused: ``too-many-grey-levels``: more bins than memory can be expected to hold.
     """
     low, high = values.min(), values.max()
     if settings.bin_count is None:
         first, last, width = float(low), float(high), settings.bin_width
+        if (last - first) / width > MOST_BINS:
+            raise InputRefused(f"too-many-grey-levels: {(last - first) / width:.1e}: widen binWidth for this image")
         edges = np.arange(first - first % width, last + 2 * width, width)
     else:
         kind = np.dtype(np.float64) if values.dtype.kind in "iu" else values.dtype
