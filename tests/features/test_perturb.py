@@ -146,6 +146,16 @@ def test_noise_has_the_level_of_the_image():
     assert np.array_equal(changed.mask, mask)
 
 
+def test_slices_with_nan_say_nothing_of_the_noise():
+    image = smooth((48, 48, 12)) + rng(1).normal(0, 5, (48, 48, 12))
+    mask = ball(image.shape, 5.0)
+    image[0, 0, :3] = np.nan  # beyond 12 mm, but in the slices
+    image[24, 10, 3] = np.nan
+    assert noise_level(image, mask, (1, 1, 1)) == pytest.approx(5, rel=0.1)
+    with pytest.raises(InputRefused, match=r"noise-unknown: .* or all slices with NaN"):
+        noise_level(np.full_like(image, np.nan), mask, (1, 1, 1))
+
+
 def test_an_image_without_noise_gets_none():
     image, mask = np.full((20, 20, 5), 7.0), ball((20, 20, 5), 4.0)
     changed = perturb(image, mask, (1, 1, 1), Perturbation(name="a", noise=1))

@@ -28,19 +28,28 @@ def read_nifti(path: Path) -> Image:
         UnreadableFile: ``no-such-file``, ``format``, ``truncated``, ``too-large`` or ``voxel-type``.
     """
     nibabel = _nibabel()
+    from gzip import BadGzipFile
+
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
     if not path.is_file():
         raise refuse("no-such-file", "no such file", where=str(path))
+    if path.stat().st_size == 0:
+        raise refuse("truncated", "the file is empty", where=str(path))
     try:
-        file = nibabel.Nifti1Image.from_filename(path)
+        # What nibabel says of a broken header on stderr is said by the refusal.
+        with nibabel.imageglobals.LoggingOutputSuppressor():
+            file = nibabel.Nifti1Image.from_filename(path)
         require_size(file.shape, file.get_data_dtype().itemsize, path, deflated=path.suffix.lower() == ".gz")
         scaled = file.dataobj.slope not in (1, None) or file.dataobj.inter not in (0, None)
         raw = np.asarray(file.dataobj)
     except (ImageFileError, HeaderDataError) as error:
         raise refuse("format", "no NIfTI-1 file (.nii, .nii.gz)", where=str(path)) from error
+    except BadGzipFile as error:
+        said = "the name says gzip, but the file is none; NIfTI that is not compressed is called .nii"
+        raise refuse("format", said, where=str(path)) from error
     except (EOFError, OSError, ValueError, zlib.error, WrapStructError) as error:
         raise refuse(
             "truncated", f"the file ends early or is damaged ({type(error).__name__})", where=str(path)

@@ -174,7 +174,7 @@ def _voxels(header: Header) -> NDArray[Any]:
                 held = _inflated(file, n_bytes) if header.fields["encoding"] == "gzip" else file.read(n_bytes)
                 flat = np.frombuffer(held, dtype=stored).astype(dtype)
         except (ValueError, OverflowError, zlib.error) as error:
-            raise refuse("truncated", f"damaged voxels ({type(error).__name__})", where=str(header.path)) from error
+            raise refuse("truncated", "the voxels end early or are damaged", where=str(header.path)) from error
     if flat.nbytes != n_bytes:
         raise refuse("truncated", f"{flat.nbytes:,} of {n_bytes:,} bytes of voxels", where=str(header.path))
     return flat.reshape(header.sizes, order="F")

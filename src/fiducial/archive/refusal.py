@@ -121,7 +121,7 @@ REFUSALS: dict[str, str] = {
     "no-such-file": "correct the path",
     "no-such-entry": "correct the key or index after #",
     "too-large": "cut the image into parts, or give it at a lower resolution",
-    "voxel-type": "give whole or real numbers: one value, or one for each channel, at each voxel",
+    "voxel-type": "give whole or real numbers: one value, or one for each channel, at each voxel; a mask's are whole",
     "nrrd-detached": "write header and voxels into one file (.nrrd)",
     "nrrd-encoding": "write it again with the encoding raw or gzip",
     "nrrd-space": "write it in a patient's space: left-posterior-superior, or right- or left-anterior-superior",

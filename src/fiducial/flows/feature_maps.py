@@ -131,14 +131,16 @@ def maps_of(case: MapsOfMask) -> list[tuple[str, str, str, str]] | str:
     from fiducial.errors import InputRefused
     from fiducial.features.radiomics import Settings, radiomics_map
     from fiducial.features.radiomics.catalogue import catalogue
+    from fiducial.features.radiomics.engine import labelled
     from fiducial.records.image import Geometry, Image
 
     try:
         image = one_volume(case.image)
-        mask = read_mask(case.mask, label=case.mask_value)
+        mask = read_mask(case.mask)
         image.geometry.require_match(mask.geometry, where=case.mask, action=resample_command(case.mask, case.image))
         spacing_mm = image.geometry.spacing_mm
-        maps = radiomics_map(image.array[0], mask.array[0], spacing_mm, Settings(**case.settings), **case.options)
+        inside = labelled(mask.array[0], case.mask_value) if case.mask_value else mask.array[0]
+        maps = radiomics_map(image.array[0], inside, spacing_mm, Settings(**case.settings), **case.options)
     except InputRefused as refusal:
         return str(refusal)
     grid = Geometry(maps.affine(np.asarray(image.geometry.affine), spacing_mm), maps.mask.shape)

@@ -72,7 +72,7 @@ class Geometry:
     def describe(self) -> str:
         """Shape, spacing, origin and directions in one line."""
         spacing = " x ".join(f"{s:.4g}" for s in self.spacing_mm)
-        origin = ", ".join(f"{o:.4g}" for o in self.affine[:3, 3])
+        origin = ", ".join(f"{o + 0.0:.4g}" for o in self.affine[:3, 3])
         return f"{' x '.join(map(str, self.shape))} voxels of {spacing} mm at ({origin}) along {self._directions()}"
 
     def _directions(self) -> str:

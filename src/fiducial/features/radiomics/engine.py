@@ -135,9 +135,9 @@ def region_rows(
     from fiducial.features.radiomics.kernels import cooccurrence
 
     announce(cooccurrence)
-    image, mask = _arrays(image, mask, spacing_mm)
+    image, mask = three_axes(image, mask, spacing_mm)
     if label is not None:
-        mask = _labelled(mask, label)
+        mask = labelled(mask, label)
     if isinstance(settings, PyRadiomicsSettings):
         from fiducial.features.radiomics.pyradiomics.engine import pyradiomics_rows
 
@@ -159,7 +159,7 @@ def region_rows(
         return [row for rows in pool.map(rows_of, settings.parts) for row in rows]
 
 
-def _arrays(
+def three_axes(
     image: NDArray[Any], mask: NDArray[Any], spacing_mm: tuple[float, ...]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Image and mask as arrays of three axes; what is wrong with them otherwise is said by `prepare`."""
@@ -180,7 +180,7 @@ def _arrays(
     return image, mask
 
 
-def _labelled(mask: NDArray[Any], label: int) -> NDArray[np.bool_]:
+def labelled(mask: NDArray[Any], label: int) -> NDArray[np.bool_]:
     """The voxels of one value.
 
     Raises:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics.catalogue import catalogue
+from fiducial.features.radiomics.engine import three_axes
 from fiducial.features.radiomics.region import Discretised, discretise, prepare, tight_box, widened
 from fiducial.features.radiomics.settings import Settings
 from fiducial.features.radiomics.threads import in_parts, n_threads
@@ -74,7 +75,7 @@ def radiomics_map(
     grey levels, and their number, are those of the whole region: it is prepared and discretised once.
 
     Args:
-        image: intensities [x, y, z].
+        image: intensities [x, y, z], or [x, y].
         mask: the region on the same grid; what is not 0 belongs to it.
         spacing_mm: of both.
         settings: as of `radiomics`; the families `MAPPED` (the default: all of them, in 32 grey levels), averaged or
@@ -93,6 +94,7 @@ def radiomics_map(
     announce(kernels.features_around)
     settings = settings or USUAL
     require_mappable(settings, radius)
+    image, mask = three_axes(image, mask, spacing_mm)
     region = prepare(image, mask, spacing_mm, settings, margin=0 if masked else radius)
     region = region if settings.filter is None else region.response(settings.filter)
     counted = region

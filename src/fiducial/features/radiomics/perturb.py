@@ -151,19 +151,21 @@ def seed_of(seed: int, *names: str) -> int:
 def noise_level(image: NDArray[Any], inside: NDArray[np.bool_], spacing_mm: Spacing) -> float:
     """Standard deviation of the noise within 12 mm of the region, in the image's unit.
 
-    The median over slices of `white_noise`; what lies farther away (air, padding) has another level.
+    The median over slices of `white_noise`; what lies farther away (air, padding) has another level. A slice that
+    holds NaN or infinity there does not count.
 
     Raises:
-        InputRefused: ``noise-unknown``: every slice there is smaller than 5 x 5.
+        InputRefused: ``noise-unknown``: every slice there is smaller than 5 x 5, or not finite.
     """
     box = _box(inside, spacing_mm, NOISE_MM)
     near = image[box]
-    levels = np.array([white_noise(near[:, :, z]) for z in range(near.shape[2])])
+    slices = (near[:, :, z] for z in range(near.shape[2]))
+    levels = np.array([white_noise(one) if np.isfinite(one).all() else np.nan for one in slices])
     if not np.isfinite(levels).any():
         raise InputRefused(
-            f"noise-unknown: {near.shape[0]} x {near.shape[1]} voxels around the region",
+            f"noise-unknown: {near.shape[0]} x {near.shape[1]} voxels around the region, or all slices with NaN",
             legal="5 x 5 or more in a slice, finite",
-            action="leave noise out for images as small as this",
+            action="leave noise out for images such as this",
         )
     return float(np.nanmedian(levels))
 
