@@ -222,20 +222,23 @@ def sums_in_spheres(image: Counts, places: Whole, lines: Whole) -> tuple[Counts,
 
 
 @njit(cache=True, nogil=True)
-def weighted_power(spectrum: NDArray[np.complex128], weights: Counts) -> float:
-    """The sum of weights times squared moduli over all frequencies, of which `rfftn` keeps half along the last axis.
+def weighted(spectrum: NDArray[np.complex128], octant: Counts) -> float:
+    """Weigh a spectrum in its place; the sum of weights times squared moduli before, over all frequencies.
 
-    Each has a mirror image that is not kept, but for the first and the last (of an even number).
+    ``spectrum`` is that of `rfftn` over even sides: half of the frequencies along the last axis, and each of the others
+    counts for its mirror image too, but for the first and the last. Weights are even along each axis: ``octant`` has
+    those of the frequencies up to the middle.
     """
-    n_x, n_y, n_z = weights.shape
+    n_x, n_y, n_z = spectrum.shape
     total = 0.0
     for x in range(n_x):
         for y in range(n_y):
-            line = 0.0
+            line, weights = 0.0, octant[min(x, n_x - x), min(y, n_y - y)]
             for z in range(n_z):
                 one = spectrum[x, y, z]
-                power = (one.real * one.real + one.imag * one.imag) * weights[x, y, z]
+                power = (one.real * one.real + one.imag * one.imag) * weights[z]
                 line += power if z in (0, n_z - 1) else 2 * power
+                spectrum[x, y, z] = one * weights[z]
             total += line
     return total
 
@@ -256,7 +259,7 @@ def warm_up() -> None:
     neighbourhoods(levels, 1, 1, 1, 0, 1, 2)
     steps_to_border(levels > 0, False)
     sums_in_spheres(levels.astype(np.float64), steps, steps)
-    weighted_power(np.zeros((1, 1, 1), dtype=np.complex128), np.zeros((1, 1, 1)))
+    weighted(np.zeros((1, 1, 1), dtype=np.complex128), np.zeros((1, 1, 1)))
     warm_up_lines()
     warm_up_solids()
     warm_up_formulas()

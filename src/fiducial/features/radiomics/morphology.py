@@ -249,9 +249,9 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     n log n. By Parseval's theorem it is a sum over frequencies: only the weight that reaches each voxel is transformed
     back.
     """
-    from scipy.fft import irfftn, next_fast_len, rfftn
+    from scipy.fft import next_fast_len
 
-    from fiducial.features.radiomics.kernels import weighted_power
+    from fiducial.features.radiomics.kernels import weighted
 
     box = tight_box(region.mask)
     mask = region.mask[box].astype(np.float64)
@@ -263,14 +263,11 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     if squares == 0:
         return {"moran_i": NAN, "geary_c": NAN}
     shape = [2 * next_fast_len(side, real=True) for side in mask.shape]
-    kernel = _weights_of_frequencies(shape, region.spacing_mm, threads)
-    spectrum = rfftn(apart, shape, workers=threads)
-    products = weighted_power(spectrum, kernel) / float(np.prod(shape))
-    del spectrum
-    spectrum = rfftn(mask, shape, workers=threads)
-    spectrum *= kernel
-    del kernel
-    near = irfftn(spectrum, shape, workers=threads, overwrite_x=True)[tuple(slice(0, side) for side in mask.shape)]
+    weights = _weights_of_frequencies(shape, region.spacing_mm, threads)
+    products = weighted(_spectrum(apart, shape, threads), weights) / float(np.prod(shape))
+    spectrum = _spectrum(mask, shape, threads)
+    weighted(spectrum, weights)
+    near = _back(spectrum, shape, mask.shape, threads)
     total = float((mask * near).sum())
     differences = 2 * float((apart**2 * near).sum()) - 2 * products
     return {
@@ -279,8 +276,25 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
     }
 
 
+def _spectrum(values: Floats, shape: list[int], threads: int) -> NDArray[np.complex128]:
+    """`rfftn` on a larger grid, without the lines that hold nothing but zeros."""
+    from scipy.fft import fft, rfft
+
+    found = fft(rfft(values, shape[2], axis=2, workers=threads), shape[1], axis=1, workers=threads)
+    return np.asarray(fft(found, shape[0], axis=0, workers=threads))
+
+
+def _back(spectrum: NDArray[np.complex128], shape: list[int], box: tuple[int, ...], threads: int) -> Floats:
+    """`irfftn`, of which the first ``box`` values along each axis are wanted; ``spectrum`` is spoilt."""
+    from scipy.fft import ifft, irfft
+
+    found = ifft(spectrum, axis=0, workers=threads, overwrite_x=True)[: box[0]]
+    found = ifft(found, axis=1, workers=threads)[:, : box[1]]
+    return np.asarray(irfft(found, shape[2], axis=2, workers=threads)[:, :, : box[2]])
+
+
 def _weights_of_frequencies(shape: list[int], spacing_mm: tuple[float, float, float], threads: int) -> Floats:
-    """The transform of 1 / distance on a periodic grid of even sides, 0 at distance 0, for the frequencies of `rfftn`.
+    """The transform of 1 / distance on a periodic grid of even sides, 0 at distance 0, up to the middle of each axis.
 
     Distances are even along each axis, so one octant and its cosine transform tell all.
     """
@@ -293,6 +307,4 @@ def _weights_of_frequencies(shape: list[int], spacing_mm: tuple[float, float, fl
     )
     distance = np.sqrt(x**2 + y**2 + z**2)
     distance[0, 0, 0] = np.inf
-    octant = dctn(1 / distance, type=1, workers=threads, overwrite_x=True)
-    back = [np.minimum(np.arange(length), length - np.arange(length)) for length in shape[:2]]
-    return np.asarray(octant[back[0]][:, back[1]])
+    return np.asarray(dctn(1 / distance, type=1, workers=threads, overwrite_x=True))
