@@ -35,8 +35,9 @@ def _original(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageTypeS
 
 def _log(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:
     """Laplacian of a recursive Gaussian, times σ²."""
-    from fiducial.features.radiomics.pyradiomics.recursive_gaussian import laplacian
+    from fiducial.features.radiomics.pyradiomics.recursive_gaussian import as_walked, laplacian
 
+    given = as_walked(image)
     for sigma in settings.sigma:
         name = f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D"
         if min(image.shape) < SMALLEST:
@@ -44,7 +45,7 @@ def _log(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageType
         elif any(n < np.ceil(sigma / mm) + 1 for n, mm in zip(image.shape, spacing_mm, strict=True)):
             yield name, None, f"the image is smaller than sigma ({sigma:g} mm) along an axis"
         else:
-            yield name, partial(laplacian, image, spacing_mm, float(sigma), box), ""
+            yield name, partial(laplacian, given, spacing_mm, float(sigma), box), ""
 
 
 def _wavelet(image: NDArray[Any], _mm: Spacing, box: Box, settings: ImageTypeSettings) -> Iterator[Made]:

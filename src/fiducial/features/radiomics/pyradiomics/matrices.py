@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Levels = NDArray[np.int32]
 Steps = NDArray[np.int64]
+EPSILON = float(np.spacing(1.0))
+"""What PyRadiomics adds to denominators; it counts beside the product of two small probabilities."""
 
 
 def one_way(levels: Levels, steps: Steps, n_levels: int) -> Floats:
@@ -78,15 +80,17 @@ def several_in_a_line(levels: Levels, step: Steps) -> bool:
 def maximal_correlation(counts: Floats) -> Floats:
     """Haralick's maximal correlation coefficient of matrices [n, level, level]; 1 where the region has one level.
 
-    The root of the second eigenvalue of Q(i, j) = Σ_k p(i, k) p(j, k) / (p_x(i) p_y(k)), which is the second singular
-    value of p(i, k) / √(p_x(i) p_y(k)). Those of a symmetric matrix are the absolute values of its eigenvalues.
+    The root of the second eigenvalue of Q(i, j) = Σ_k p(i, k) p(j, k) / (p_x(i) p_y(k) + ε), which is, to the first
+    order of ε, the second singular value of p(i, k) / √(p_x(i) p_y(k) + ε). Those of a symmetric matrix are the
+    absolute values of its eigenvalues.
     """
-    rows, columns = counts.sum(axis=2), counts.sum(axis=1)
+    p = counts / counts.sum(axis=(1, 2), keepdims=True)
+    rows, columns = p.sum(axis=2), p.sum(axis=1)
     occurs = np.flatnonzero((rows + columns).any(axis=0))
     if len(occurs) == 1:
-        return np.ones(len(counts))
-    p, rows, columns = counts[:, occurs[:, None], occurs], rows[:, occurs], columns[:, occurs]
-    balanced = p / np.sqrt(np.where(rows > 0, rows, 1.0)[:, :, None] * np.where(columns > 0, columns, 1.0)[:, None, :])
+        return np.ones(len(p))
+    p, rows, columns = p[:, occurs[:, None], occurs], rows[:, occurs], columns[:, occurs]
+    balanced = p / np.sqrt(rows[:, :, None] * columns[:, None, :] + EPSILON)
     if np.array_equal(p, p.transpose(0, 2, 1)):
         return np.asarray(np.sort(np.abs(np.linalg.eigvalsh(balanced)), axis=1)[:, -2])
     return np.asarray(np.linalg.svd(balanced, compute_uv=False)[:, 1])

@@ -182,12 +182,9 @@ def require_size(inside: NDArray[np.bool_], settings: PyRadiomicsSettings) -> No
 
 def box_of(inside: NDArray[np.bool_]) -> Box:
     """The smallest box that holds a mask."""
-    sides = []
-    for axis in range(3):
-        there = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        sides.append(slice(int(there[0]), int(there[-1]) + 1))
-    x, y, z = sides
-    return x, y, z
+    plane: NDArray[np.bool_] = np.any(inside, axis=2)
+    x, y, z = (np.flatnonzero(along) for along in (plane.any(axis=1), plane.any(axis=0), inside.any(axis=(0, 1))))
+    return slice(int(x[0]), int(x[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1), slice(int(z[0]), int(z[-1]) + 1)
 
 
 def padded(box: Box, shape: tuple[int, ...], n_voxels: int) -> Box:

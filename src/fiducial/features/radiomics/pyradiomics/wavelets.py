@@ -78,29 +78,27 @@ def _filtered(array: NDArray[Any], axis: int, filters: NDArray[Any], first: int,
 
     ``first`` is the place of the first output in an image of ``n_image`` voxels along the axis.
     """
-    shape, n_taps = array.shape, filters.shape[1]
-    n, even = shape[axis] - n_taps + 1, n_image + n_image % 2
+    rows, n_taps = np.moveaxis(array, axis, 0), filters.shape[1]
+    n, even = len(rows) - n_taps + 1, n_image + n_image % 2
     beyond = np.arange(first, first + n) % even + n_taps // 2 - even + 1
-    lines = np.ascontiguousarray(array).reshape(int(np.prod(shape[:axis])), shape[axis], -1)
-    made = _convolved(lines, filters, np.clip(beyond, 0, n_taps))
-    return made.reshape(len(filters), *shape[:axis], n, *shape[axis + 1 :])
+    made = _convolved(np.ascontiguousarray(rows).reshape(len(rows), rows[0].size), filters, np.clip(beyond, 0, n_taps))
+    return np.moveaxis(made.reshape(len(filters), n, *rows.shape[1:]), 1, axis + 1)
 
 
 @njit(cache=True, nogil=True)
-def _convolved(lines: NDArray[Any], filters: NDArray[Any], beyond: NDArray[np.int64]) -> NDArray[Any]:
-    """Each filter along the middle axis of [line, place, line], wherever it lies within; [filter, line, place, line].
+def _convolved(rows: NDArray[Any], filters: NDArray[Any], beyond: NDArray[np.int64]) -> NDArray[Any]:
+    """Each filter along the first axis of rows, wherever it lies within; [filter, place, ...].
 
     Of an output, the taps that lie ``beyond`` the image's end are summed first, the farthest of them last.
     """
-    n_before, n, n_after = lines.shape
+    n, n_after = rows.shape
     n_filters, n_taps = filters.shape
-    made = np.zeros((n_filters, n_before, n - n_taps + 1, n_after), dtype=lines.dtype)
+    made = np.zeros((n_filters, n - n_taps + 1, n_after), dtype=rows.dtype)
     for k in range(n_filters):
-        for a in range(n_before):
-            for i in range(n - n_taps + 1):
-                for j in range(n_taps):
-                    tap = beyond[i] - 1 - j if j < beyond[i] else j
-                    weight = filters[k, tap]
-                    for c in range(n_after):
-                        made[k, a, i, c] += weight * lines[a, i + n_taps - 1 - tap, c]
+        for i in range(n - n_taps + 1):
+            for j in range(n_taps):
+                tap = beyond[i] - 1 - j if j < beyond[i] else j
+                weight, row = filters[k, tap], rows[i + n_taps - 1 - tap]
+                for c in range(n_after):
+                    made[k, i, c] += weight * row[c]
     return made
