@@ -143,6 +143,7 @@ def _input(
         models=learned.models,
         signature=learned.features,
         choices=said.choices_shown(learned.choices),
+        value=str(learned.choices.get("value") or ""),
         audits=learned.audits,
         evidence_of=learned.audited,
         curves=learned.curves,

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fiducial.report import radiomics_words
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -58,22 +60,46 @@ def settings_shown(record: FeaturesRecord | None, rows: pd.DataFrame) -> list[tu
     """Pairs of name and text for the page, in the order of the work."""
     if record is None or record.changed:
         return []
-    said = of_settings(record.settings)
+    said, disturbed = of_settings(record.settings), [("Disturbed by", _perturbed(record.perturbations))]
     if record.settings.get("profile") == OTHER:
         words = {"resampling": "Grid", "discretisation": "Grey levels", "image_types": "Images"}
         pairs = [("Definitions", "those of PyRadiomics"), *((words[name], said[name]) for name in words)]
-        return [*pairs, ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items()))]
+        pairs += [*disturbed, ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items()))]
+        return [(label, text) for label, text in pairs if text]
     pairs = [
         ("Grid", said.get("resampling", "")),
         ("Intensities", "; ".join(_intensities(record.settings)) or "as they are"),
         ("Grey levels", said.get("discretisation", "")),
         ("Images", said.get("image_types", "")),
-        ("Families", ", ".join(dict.fromkeys(rows["family"]))),
+        ("Families", ", ".join(radiomics_words.short_family(str(name)) for name in dict.fromkeys(rows["family"]))),
         ("Aggregations", ", ".join(str(one).replace("_", " ") for one in record.settings.get("aggregations", ()))),
         ("Neighbours", _neighbours(record.settings)),
+        *disturbed,
         ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
     return [(label, text) for label, text in pairs if text]
+
+
+def _perturbed(given: Mapping[str, Any]) -> str:
+    """``chain, 4 times: noise 1, rotate degrees 5, contour``; empty where regions were taken as they are."""
+    listed = given.get("perturbation")
+    said = []
+    for one in listed if isinstance(listed, list) else []:
+        own = _mapping(one)
+        changes = [
+            str(key).replace("_", " ") if value is True else f"{str(key).replace('_', ' ')} {_plain(value)}"
+            for key, value in own.items()
+            if key not in ("name", "repeats", "supervoxel_mm") and value and _plain(value) != "0 0 0"
+        ]
+        times = f", {own['repeats']} times" if isinstance(own.get("repeats"), int) and own["repeats"] > 1 else ""
+        said.append(f"{own.get('name')}{times}: {', '.join(changes)}")
+    return "; ".join(said)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(_plain(one) for one in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _of_pyradiomics(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiducial.records.files import write_text
-from fiducial.report import provenance, radiomics_features, radiomics_models, radiomics_words, rows, sheets, wording
+from fiducial.report import (
+    provenance,
+    radiomics_conclusion,
+    radiomics_features,
+    radiomics_models,
+    radiomics_words,
+    rows,
+    sheets,
+    wording,
+)
 from fiducial.report.blocks import Block, Cell, Column, Facts, Fold, Listing, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -31,8 +40,9 @@ class RadiomicsInput:
     ``models`` and ``signature`` are rows of the tables of these names, empty where none was given. ``choices`` are
     pairs of name and text about how the signature was learned. ``audits`` hold the audit of each model by name;
     ``evidence_of`` is the one whose rows the sheets name. ``settings`` are pairs of name and text, ``set_aside`` of
-    region and reason. ``curves`` are rows of `SIGNATURE_CURVES`, of a survival alone, whose ``horizon`` is told in
-    words (*by 365, as stated*). ``sheets`` are those of `fiducial.audit.checklists.radiomics_sheets`, as mappings.
+    region and reason. ``value`` names the feature that is the single value. ``curves`` are rows of `SIGNATURE_CURVES`,
+    of a survival alone, whose ``horizon`` is told in words (*by 365, as stated*). ``sheets`` are those of
+    `fiducial.audit.checklists.radiomics_sheets`, as mappings.
     """
 
     title: str
@@ -47,6 +57,7 @@ class RadiomicsInput:
     signature: Sequence[Row] = ()
     choices: Sequence[tuple[str, str]] = ()
     audits: Mapping[str, ReportInput] = field(default_factory=dict)
+    value: str = ""
     curves: pd.DataFrame | None = None
     horizon: str = ""
     evidence_of: str = ""
@@ -129,7 +140,7 @@ def _to_know(given: RadiomicsInput) -> list[str]:
             f"{graded.count('excellent') + graded.count('good')} of {len(graded)} features repeat well or excellently, "
             f"{graded.count('moderate')} moderately, {graded.count('poor')} poorly."
         )
-    return said + radiomics_models.to_know(given)
+    return said + radiomics_conclusion.to_know(given)
 
 
 def _aside(pairs: Sequence[tuple[str, str]]) -> list[Block]:

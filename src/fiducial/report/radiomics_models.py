@@ -34,49 +34,16 @@ LABELS: dict[str, str] = {
     "calibration_slope": "Calibration slope",
 }
 DIFFERENCES = {"auc_difference": "AUC", "c_index_difference": "C index"}
-NAMED = {"radiomics": "The signature", "radiomics_all": "The elastic net of all features"}
 MOST_DRAWN = 20
 
 
-def to_know(given: RadiomicsInput) -> list[str]:
-    """The figure of the signature, and whether it beats the simpler models, in one sentence each."""
-    said = []
-    first = [row for row in given.models if row["metric"] in HEADLINE]
-    by_name = {str(row["model"]): row for row in first}
-    if signature := by_name.get("radiomics"):
-        others = [
-            f"{radiomics_words.beside(name)} {_value(by_name[name])}"
-            for name in ("volume", "value", "clinical")
-            if name in by_name
-        ]
-        beside = f"; {', '.join(others)}" if others else ""
-        said.append(
-            f"{LABELS[str(signature['metric'])]} of the signature {_value(signature)} {_ends(signature)}{beside}."
-        )
-    if given.signature and not any(int(row["chosen"]) for row in given.signature):
-        said.append("No feature is stable enough: the signature of all patients is empty.")
-    differences = [row for row in given.models if row["metric"] in DIFFERENCES]
-    of_models = [row for name in NAMED for row in differences if row["model"] == name]
-    return said + [_said_of_difference(row) for row in of_models]
-
-
-def _said_of_difference(row: Row) -> str:
-    """Whether the interval of a difference lies on one side of none."""
-    who, beside = NAMED[str(row["model"])], radiomics_words.beside(str(row["beside"]))
-    if wording.is_missing(row["low"]) or wording.is_missing(row["high"]):
-        return f"How {who[0].lower()}{who[1:]} compares with {beside} has no interval."
-    # A verdict asks for skill too: better than a model that is worse than chance is no merit.
-    word = {"better": "is better than", "worse": "is worse than"}.get(
-        str(row["verdict"]), "was not shown to differ from"
-    )
-    return f"{who} {word} {beside} (difference {_value(row)} {_ends(row)})."
-
-
-def _value(row: Row) -> str:
+def value_text(row: Row) -> str:
+    """A figure with its digits."""
     return wording.number(row["value"], 2 if str(row["metric"]).startswith("calibration") else 3)
 
 
-def _ends(row: Row) -> str:
+def ends_text(row: Row) -> str:
+    """Its interval; empty where there is none."""
     digits = 2 if str(row["metric"]).startswith("calibration") else 3
     if wording.is_missing(row["low"]) and wording.is_missing(row["high"]):
         return ""
@@ -97,7 +64,7 @@ def models(given: RadiomicsInput) -> Section | None:
     elsewhere = (*HEADLINE, AT_HORIZON, *(radiomics_survival.METRICS if given.curves is not None else ()))
     others = [row for row in rows if row["metric"] in LABELS and row["metric"] not in elsewhere]
     at_horizon = {str(row["model"]): row for row in rows if row["metric"] == AT_HORIZON}
-    table = _model_table(first, at_horizon, given.horizon) if first else None
+    table = _model_table(first, at_horizon, horizon=given.horizon, value=given.value) if first else None
     if first:
         label = LABELS[str(first[0]["metric"])]
         lines = [{**row, "label": _with_n(row), "faint": "radiomics" not in str(row["model"])} for row in first]
@@ -126,15 +93,20 @@ def _with_n(row: Row) -> str:
     return f"{radiomics_words.model(str(row['model']))} (n = {wording.count(row['n'])})"
 
 
-def _model_table(rows: Sequence[Row], at_horizon: Mapping[str, Row], horizon: str) -> Table:
+def _small(row: Row, value: str) -> str:
+    """What stands below a model's name: which value it is, and why there is no ordinary interval."""
+    return "; ".join(part for part in (value if row["model"] == "value" else "", str(row["reason"])) if part)
+
+
+def _model_table(rows: Sequence[Row], at_horizon: Mapping[str, Row], *, horizon: str, value: str) -> Table:
     columns = [Column("Model"), Column(LABELS[str(rows[0]["metric"])], numeric=True), Column("Interval", numeric=True)]
     columns += [Column(LABELS[AT_HORIZON], numeric=True)] if at_horizon else []
     columns.append(Column("Patients"))
     lines = [
         [
-            Cell(radiomics_words.model(str(row["model"])), str(row["reason"]), strong=True),
-            Cell(_value(row), strong=True),
-            Cell(_ends(row) or wording.MISSING, _level(row)),
+            Cell(radiomics_words.model(str(row["model"])), _small(row, value), strong=True),
+            Cell(value_text(row), strong=True),
+            Cell(ends_text(row) or wording.MISSING, _level(row)),
             *([_beside(at_horizon.get(str(row["model"])))] if at_horizon else []),
             Cell(wording.count(row["n"]), f"{wording.count(row['n_events'])} with the event"),
         ]
@@ -150,7 +122,7 @@ def _beside(row: Row | None) -> Cell:
     """The AUC at the horizon, its interval below."""
     if row is None or wording.is_missing(row["value"]):
         return Cell(wording.MISSING, "" if row is None else str(row["reason"]))
-    return Cell(_value(row), _ends(row))
+    return Cell(value_text(row), ends_text(row))
 
 
 def _level(row: Row) -> str:
@@ -172,8 +144,8 @@ def _difference_table(rows: Sequence[Row]) -> Table:
                 DIFFERENCES[str(row["metric"])],
                 strong=True,
             ),
-            Cell(_value(row), strong=True),
-            Cell(_ends(row) or wording.MISSING, _level(row)),
+            Cell(value_text(row), strong=True),
+            Cell(ends_text(row) or wording.MISSING, _level(row)),
             Cell(wording.probability(row["p"])),
             Cell(str(row["method"]), str(row["reason"])),
         ]
@@ -194,8 +166,8 @@ def _other_table(rows: Sequence[Row]) -> Table:
         [
             Cell(radiomics_words.model(str(row["model"])), strong=True),
             Cell(LABELS[str(row["metric"])]),
-            Cell(_value(row), strong=True),
-            Cell(_ends(row) or wording.MISSING, _level(row)),
+            Cell(value_text(row), strong=True),
+            Cell(ends_text(row) or wording.MISSING, _level(row)),
             Cell(str(row["method"]), str(row["reason"])),
         ]
         for row in rows
@@ -222,7 +194,7 @@ def _roc(given: RadiomicsInput, rows: Sequence[Row]) -> Drawing | None:
         # Bands of five curves would hide each other; the table has every interval.
         parts.append(curve_rows(audit.curves, "roc", targets[0]).assign(series=words, low=float("nan")))
         if name in pooled:
-            labels[words] = f"AUC {_value(pooled[name])} {_ends(pooled[name])}"
+            labels[words] = f"AUC {value_text(pooled[name])} {ends_text(pooled[name])}"
     if not parts:
         return None
     drawing = scores.roc(pd.concat(parts), prefix="roc", target="models side by side", labels=labels)
@@ -307,9 +279,9 @@ def signature(given: RadiomicsInput) -> Section | None:
     if given.choices:
         blocks.append(Facts(list(given.choices), "How it was learned"))
     blocks += _often(given.signature, chosen) + _fell_away(given.signature)
-    n = wording.plural(len(chosen), "feature", "features") if chosen else "No feature"
+    n = wording.plural(len(chosen), "feature", "features") if chosen else "None"
     lead = (
-        f"{n} of {wording.count(len(given.signature))}. How often a "
+        f"{n} of {wording.count(len(given.signature))} {'were' if len(chosen) > 1 else 'was'} chosen. How often a "
         "feature is chosen when the data are drawn anew says how far to trust it: one that comes and goes says little."
     )
     return Section("signature", "The signature", blocks, lead)
