@@ -30,7 +30,7 @@ TYPES = {"integer": "N", "integer range": "N", "float range": "X", "text": "TEXT
 COMMANDS_LEAD = """\
 # Commands
 
-<!-- Made by `make docs-tables` from fiducial/cli/commands.py: change it there. -->
+<!-- Made by `make docs-tables` from fiducial/cli: change it there. -->
 
 Exit codes: **0** done, whatever the verdict; **2** the input was refused, the command was misused, `--require-pass`
 was not met or `verify` proved nothing; **1** a fault of ours, with the traceback in a file that the message names;

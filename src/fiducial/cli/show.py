@@ -34,6 +34,11 @@ def jsonable(value: Any) -> Any:
     return value
 
 
+def with_derived(result: Any, **derived: Any) -> dict[str, Any]:
+    """A result record as a mapping with what it only derives."""
+    return {**jsonable(result), **derived}
+
+
 def show(result: Any, lines: list[str], *, as_json: bool) -> None:
     """Print ``result`` as one JSON object, or ``lines`` (Rich markup) for a person."""
     if as_json:
