@@ -218,3 +218,25 @@ def test_what_is_said_of_an_image_that_holds_nan_outside_the_region():
         "diagnostics": ["not-finite: the image holds NaN or infinite intensities"],
         "local_intensity": ["not-finite: NaN or infinite intensities within 6.2 mm of the region"],
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(spacing_mm=(0.002, 0.002, 0.002)), r"too-many-voxels: [\d,]+ x [\d,]+ x [\d,]+ after interpolation"),
+        (
+            PyRadiomicsSettings(resampledPixelSpacing=(0.002, 0.002, 0.002)),
+            "legal: up to 1,073,741,824\n.*larger voxels",
+        ),
+    ],
+)
+def test_a_grid_that_would_fill_the_memory_is_refused(settings, said):
+    with pytest.raises(InputRefused, match=said):
+        region_features(*cube(), ONE, settings)
+
+
+def test_a_laplacian_far_finer_than_a_voxel_has_a_reason():
+    settings = PyRadiomicsSettings(imageType={"LoG": {"sigma": [1e-6]}}, featureClass={"firstorder": ["Mean"]})
+    table = radiomics(*cube(), ONE, settings)
+    assert table["reason"].tolist() == ["sigma (1e-06 mm) is far less than a voxel"]
+    assert table["value"].isna().all()

@@ -203,6 +203,26 @@ EVERYTHING = Perturbation(
 )
 
 
+@pytest.mark.parametrize("spacing", [None, (1.5, 1.5, 1.5)])
+def test_almost_nothing_changes_no_response_of_several_filters(spacing):
+    """Filters see as much of the image after a perturbation as before."""
+    image, mask = np.round(smooth((33, 30, 17))), ball((33, 30, 17), 5.0)
+    given = Settings(
+        families=("morphology", "statistics"),
+        spacing_mm=spacing,
+        filters={
+            "log": {"kind": "log", "sigma_mm": 2.0},
+            "bands": {"kind": "wavelet", "wavelet": "coif1", "bands": "HHL", "rotation_invariant": True},
+            "mean": {"kind": "mean", "support": 5, "boundary": "zero"},
+        },
+    )
+    plain = radiomics(image, mask, (2.0, 2.0, 2.0), given)
+    found = perturbed_radiomics(image, mask, (2.0, 2.0, 2.0), given, Perturbation(name="a", volume=1e-6))
+    assert plain["filter"].nunique() == 4
+    assert found.drop(columns="value").equals(plain.drop(columns="value"))
+    assert np.allclose(plain["value"], found["value"], rtol=1e-9, equal_nan=True)
+
+
 @pytest.mark.parametrize("method", ["linear", "cubic"])
 @pytest.mark.parametrize("spacing", [None, (1.5, 1.5, 3.0), (0.0, 0.0, 2.0)])
 def test_almost_nothing_changes_nothing(method, spacing):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fiducial.errors import InputRefused
+
 ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+MOST_VOXELS = 2**30
+"""8 GiB of a new grid."""
 REACH = {"nearest": 1, "linear": 1, "cubic": 40}
 """Voxels of the old grid beyond a point that its value depends on; a spline's weights fall by 0.27 a voxel."""
 
@@ -36,6 +42,9 @@ def interpolated(
             nearest value counts.
         box: the part of the new grid that is wanted (None: all of it). Only what it needs of ``array`` is read.
         binary: interpolate 1 where ``array`` is not 0, and 0 elsewhere.
+
+    Raises:
+        InputRefused: ``too-many-voxels``.
     """
     from scipy.ndimage import affine_transform
 
@@ -44,6 +53,7 @@ def interpolated(
     scale = np.array(new_mm) / np.array(old_mm)
     first = np.array([part.start for part in box])
     wanted = np.array([part.stop - part.start for part in box])
+    require_room(wanted)
     offset = (np.array(array.shape) - 1 - (np.array(shape) - 1) * scale) / 2 + first * scale
     # What a value of the box depends on: its neighbours, and of splines as much as is left of anything in 64 bits.
     low = np.maximum(np.floor(offset).astype(int) - REACH[method], 0)
@@ -59,3 +69,18 @@ def interpolated(
             mode="nearest",
         )
     )
+
+
+def require_room(shape: Sequence[int] | NDArray[Any]) -> None:
+    """Refuse a new grid that would fill the memory.
+
+    Raises:
+        InputRefused: ``too-many-voxels``.
+    """
+    n_voxels = math.prod(int(n) for n in shape)
+    if n_voxels > MOST_VOXELS:
+        raise InputRefused(
+            f"too-many-voxels: {' x '.join(f'{int(n):,}' for n in shape)} after interpolation",
+            legal=f"up to {MOST_VOXELS:,}",
+            action="ask for larger voxels",
+        )

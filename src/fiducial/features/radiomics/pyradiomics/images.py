@@ -20,6 +20,8 @@ Made = tuple[str, Callable[[], NDArray[Any]] | None, str]
 """The name that features of the image begin with, what makes the box of it, or why there is none."""
 SMALLEST = 4
 """Voxels that the recursive Gaussian needs along each axis."""
+FINEST = 0.005
+"""Of a voxel: the recursive Gaussian's weights vanish below."""
 
 
 def images_of(
@@ -44,6 +46,8 @@ def _log(image: NDArray[Any], spacing_mm: Spacing, box: Box, settings: ImageType
             yield name, None, f"the image has fewer than {SMALLEST} voxels along an axis"
         elif any(n < np.ceil(sigma / mm) + 1 for n, mm in zip(image.shape, spacing_mm, strict=True)):
             yield name, None, f"the image is smaller than sigma ({sigma:g} mm) along an axis"
+        elif sigma < FINEST * max(spacing_mm):
+            yield name, None, f"sigma ({sigma:g} mm) is far less than a voxel"
         else:
             yield name, partial(laplacian, given, spacing_mm, float(sigma), box), ""
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.features.radiomics.interpolate import require_room
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 
 Box = tuple[slice, slice, slice]
@@ -135,6 +136,7 @@ def resampled(
     ratio = old / new
     low = np.maximum(np.floor((first - 0.5) * ratio - settings.pad_distance), 0)
     high = np.minimum(np.ceil((last + 0.5) * ratio + settings.pad_distance), np.ceil(shape * ratio) - 1)
+    require_room(high - low + 1)
     grid = SimpleITK.ResampleImageFilter()
     grid.SetOutputSpacing([float(mm) for mm in new])
     grid.SetSize([int(n) for n in high - low + 1])
