@@ -32,13 +32,17 @@ def written(folder: Path, name: str, size: int) -> None:
     write_nifti(Image(np.ones((1, *grid.shape), np.uint8), grid), folder / f"labels/{name}.nii.gz")
 
 
-def at_work() -> list[int]:
-    """Children of this process that have begun a case: the compiled loops are loaded inside of one."""
-    pids = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+def children() -> set[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+
+
+def at_work(of: set[int]) -> list[int]:
+    """Those that have begun a case: the compiled loops are loaded inside of one."""
     begun = []
-    for pid in pids:
+    for pid in of:
         with suppress(OSError):  # it may have ended meanwhile
-            begun += [int(pid)] * ("llvmlite" in Path(f"/proc/{pid}/maps").read_text())
+            begun += [pid] * ("llvmlite" in Path(f"/proc/{pid}/maps").read_text())
     return begun
 
 
@@ -46,7 +50,7 @@ def n_lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob(".*.ledger"))
 
 
-def kill_twice(folder: Path) -> int:
+def kill_twice(folder: Path, others: set[int]) -> int:
     """Once when all other cases are in the ledger, and once more when the last is tried again, alone; how many died."""
     killed: set[int] = set()
     until = time.monotonic() + PATIENCE_S
@@ -55,7 +59,7 @@ def kill_twice(folder: Path) -> int:
         while not begun or n_lines(folder) < 3:  # a head, and two cases
             assert time.monotonic() < until
             time.sleep(0.02)
-            begun = [pid for pid in at_work() if pid not in killed]
+            begun = at_work(children() - others - killed)
         for pid in begun:
             os.kill(pid, signal.SIGKILL)
             killed.add(pid)
@@ -72,7 +76,7 @@ def test_a_killed_case_is_named_and_the_same_command_finishes_it(tmp_path, capfd
     monkeypatch.chdir(tmp_path)
     command = ["features", "cohort", "--config", "radiomics.toml", "--out", "f.parquet", "--workers", "2", "--json"]
     with ThreadPoolExecutor(1) as pool:
-        killer = pool.submit(kill_twice, tmp_path)
+        killer = pool.submit(kill_twice, tmp_path, children())
         assert run(command) == 0
         # Of the first two, one may have had nothing more to do.
         assert killer.result() in (2, 3)
