@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -66,3 +68,29 @@ def test_skill_and_differences_are_not_claimed_of_noise(correlated):
     assert max(claims.values(), default=0) <= most, claims
     for own in values.values():
         assert abs(np.mean(own) - 0.5) < 4 * np.std(own) / np.sqrt(N_COHORTS) + 1e-9
+
+
+@pytest.mark.slow
+def test_nothing_is_claimed_of_noise_at_a_horizon():
+    """Of 51 patients, some of them censored: AUC at the horizon, Brier score beside Kaplan-Meier alone, ratio."""
+    claims: dict[tuple[str, str], int] = {}
+    n_cohorts = 100
+    for seed in range(n_cohorts):
+        rng = np.random.default_rng(seed)
+        patients = noise(seed, correlated=True)
+        time, end = rng.exponential(1, N), rng.uniform(0.3, 2.5, N)
+        outcome = Outcome(time <= end, np.minimum(time, end) + 1e-6)
+        patients = replace(patients, outcome=outcome)
+        found = cross_validate(patients.numbers, outcome, CHEAP)
+        for row in figures(patients, found, level=0.95).to_dict("records"):
+            claimed = {
+                "c_index": row["low"] > 0.5,
+                "auc_at_horizon": row["low"] > 0.5,
+                "brier_at_horizon_difference": row["high"] < 0,
+                "observed_to_expected": row["low"] > 1,
+            }.get(row["metric"], False)
+            key = (row["model"], row["metric"])
+            claims[key] = claims.get(key, 0) + bool(claimed)
+    print({key: n / n_cohorts for key, n in sorted(claims.items()) if n})
+    most = binom.ppf(1 - 0.05 / 24, n_cohorts, 0.025)
+    assert max(claims.values()) <= most, claims

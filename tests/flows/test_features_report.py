@@ -277,7 +277,7 @@ def test_the_folder_of_a_table_of_repeats_will_do(features: Path, stability: Pat
 
 def test_models_stand_beside_simpler_ones_and_no_difference_is_no_gain(features: Path, signature: Path) -> None:
     text = page_of(features, signature=signature)
-    beside = "the volume alone 0.660, the single value alone (statistics.maximum) 0.710"
+    beside = "the volume alone 0.660, the single value alone (largest intensity) 0.710"
     assert f"AUC of the signature 0.700 [0.520, 0.860]; {beside}." in text
     assert "was not shown to differ from the volume alone (difference 0.040 [\u22120.100, 0.200])" in text
     assert "is better than the single value alone" in text
@@ -430,3 +430,12 @@ def test_a_signature_that_was_edited_is_refused(features: Path, signature: Path)
     (signature / "choices.json").write_text(json.dumps(held | {"n_events": 29}))
     with pytest.raises(FiducialError, match=r"choices\.json"):
         features_report(features, signature=signature)
+
+
+def test_how_regions_were_disturbed_is_told(features: Path, stability: Path) -> None:
+    chain = {"name": "chain", "noise": 1.0, "rotate_degrees": 5.0, "translate_voxels": [0.25, 0, 0], "volume": 0.0}
+    plan = {"seed": 1, "perturbation": [{**chain, "contour": True, "repeats": 4}, {"name": "small", "volume": -0.1}]}
+    write_record(features, Settings().model_dump(mode="json"), [], perturbations=plan)
+    text = page_of(features, stability=stability)
+    first = "Chain, 4 times: noise of 1 times its level, turned by 5 degrees, shifted by 0.25 0 0 voxels"
+    assert f"{first}, contour drawn anew; small: volume changed by \u22120.1" in text.replace("-0.1", "\u22120.1")

@@ -143,7 +143,7 @@ def _input(
         models=learned.models,
         signature=learned.features,
         choices=said.choices_shown(learned.choices),
-        value=str(learned.choices.get("value") or ""),
+        value=said.value_shown(learned.choices),
         audits=learned.audits,
         evidence_of=learned.audited,
         curves=learned.curves,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fiducial.flows.perturbations_told import told
 from fiducial.report import radiomics_words
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ LEARNED_BY = (
     "strengths",
     "l1_ratio",
 )
+LARGEST = "statistics.maximum"
 BASELINES = {"volume": "volume_model", "value": "single_model", "clinical": "clinical_model"}
 
 
@@ -60,7 +62,7 @@ def settings_shown(record: FeaturesRecord | None, rows: pd.DataFrame) -> list[tu
     """Pairs of name and text for the page, in the order of the work."""
     if record is None or record.changed:
         return []
-    said, disturbed = of_settings(record.settings), [("Disturbed by", _perturbed(record.perturbations))]
+    said, disturbed = of_settings(record.settings), [("Disturbed by", told(record.perturbations))]
     if record.settings.get("profile") == OTHER:
         words = {"resampling": "Grid", "discretisation": "Grey levels", "image_types": "Images"}
         pairs = [("Definitions", "those of PyRadiomics"), *((words[name], said[name]) for name in words)]
@@ -78,28 +80,6 @@ def settings_shown(record: FeaturesRecord | None, rows: pd.DataFrame) -> list[tu
         ("With", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
     return [(label, text) for label, text in pairs if text]
-
-
-def _perturbed(given: Mapping[str, Any]) -> str:
-    """``chain, 4 times: noise 1, rotate degrees 5, contour``; empty where regions were taken as they are."""
-    listed = given.get("perturbation")
-    said = []
-    for one in listed if isinstance(listed, list) else []:
-        own = _mapping(one)
-        changes = [
-            str(key).replace("_", " ") if value is True else f"{str(key).replace('_', ' ')} {_plain(value)}"
-            for key, value in own.items()
-            if key not in ("name", "repeats", "supervoxel_mm") and value and _plain(value) != "0 0 0"
-        ]
-        times = f", {own['repeats']} times" if isinstance(own.get("repeats"), int) and own["repeats"] > 1 else ""
-        said.append(f"{own.get('name')}{times}: {', '.join(changes)}")
-    return "; ".join(said)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " ".join(_plain(one) for one in value)
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _of_pyradiomics(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -342,6 +322,12 @@ def _learned(settings: Mapping[str, Any], choices: Mapping[str, Any], signature:
     return {name: text for name, text in facts.items() if text}
 
 
+def value_shown(choices: Mapping[str, Any]) -> str:
+    """What the single value is."""
+    name = str(choices.get("value") or "")
+    return "largest intensity" if name == LARGEST else name
+
+
 def horizon_shown(choices: Mapping[str, Any]) -> str:
     """``by 365 in the unit of the times (as stated)``; empty where risks have no horizon."""
     horizon = _mapping(choices.get("horizon"))
@@ -366,7 +352,7 @@ def choices_shown(choices: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Repeatability", measured),
         ("Choice", facts["feature_selection"]),
         ("Penalty", facts["training"]),
-        ("Single value", str(choices.get("value") or "")),
+        ("Single value", value_shown(choices)),
         ("Clinical variables", ", ".join(map(str, choices.get("clinical") or ()))),
         ("False selections", _bound(final.get("false_selections_at_most"))),
     ]

@@ -140,7 +140,7 @@ def _to_know(given: RadiomicsInput) -> list[str]:
             f"{graded.count('excellent') + graded.count('good')} of {len(graded)} features repeat well or excellently, "
             f"{graded.count('moderate')} moderately, {graded.count('poor')} poorly."
         )
-    return said + radiomics_conclusion.to_know(given)
+    return radiomics_conclusion.conclusion(given) + said + radiomics_conclusion.to_know(given)
 
 
 def _aside(pairs: Sequence[tuple[str, str]]) -> list[Block]:

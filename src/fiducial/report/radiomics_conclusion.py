@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fiducial.report import radiomics_words, wording
@@ -34,7 +34,7 @@ def to_know(given: RadiomicsInput) -> list[str]:
         said.append("No feature is stable enough: the signature of all patients is empty.")
     differences = [row for row in given.models if row["metric"] in DIFFERENCES]
     of_models = [row for name in NAMED for row in differences if row["model"] == name]
-    return _conclusion(given, by_name, differences) + said + [_said_of_difference(row) for row in of_models]
+    return said + [_said_of_difference(row) for row in of_models]
 
 
 def _named_baseline(given: RadiomicsInput, name: str) -> str:
@@ -43,8 +43,10 @@ def _named_baseline(given: RadiomicsInput, name: str) -> str:
     return f"{radiomics_words.beside(name)}{named}"
 
 
-def _conclusion(given: RadiomicsInput, own: Mapping[str, Row], differences: Sequence[Row]) -> list[str]:
+def conclusion(given: RadiomicsInput) -> list[str]:
     """Whether any model with radiomics is better than every simpler one; else, beyond which nothing was shown."""
+    own = {str(row["model"]): row for row in given.models if row["metric"] in HEADLINE}
+    differences = [row for row in given.models if row["metric"] in DIFFERENCES]
     simple = [name for name in ("volume", "value", "clinical") if name in own]
     known = {(str(row["model"]), str(row["beside"])): str(row["verdict"]) for row in differences}
     compared = [name for name in WITH_RADIOMICS if name in own and any((name, other) in known for other in simple)]
