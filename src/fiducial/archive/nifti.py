@@ -1,4 +1,4 @@
-"""NIfTI-1 files as images and back."""
+"""NIfTI files as images (both versions) and back (the first)."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ def read_nifti(path: Path) -> Image:
     try:
         # What nibabel says of a broken header on stderr is said by the refusal.
         with nibabel.imageglobals.LoggingOutputSuppressor():
-            file = nibabel.Nifti1Image.from_filename(path)
+            second, _ = nibabel.Nifti2Image.path_maybe_image(path)
+            file = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_filename(path)
         require_size(file.shape, file.get_data_dtype().itemsize, path, deflated=path.suffix.lower() == ".gz")
         scaled = file.dataobj.slope not in (1, None) or file.dataobj.inter not in (0, None)
         raw = np.asarray(file.dataobj)
     except (ImageFileError, HeaderDataError) as error:
-        raise refuse("format", "no NIfTI-1 file (.nii, .nii.gz)", where=str(path)) from error
+        raise refuse("format", "no NIfTI file (.nii, .nii.gz)", where=str(path)) from error
     except BadGzipFile as error:
         said = "the name says gzip, but the file is none; NIfTI that is not compressed is called .nii"
         raise refuse("format", said, where=str(path)) from error
