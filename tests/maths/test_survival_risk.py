@@ -12,7 +12,7 @@ from fiducial.maths.classification import auc
 from fiducial.maths.cox import cumulative_hazard
 from fiducial.maths.decision_curve import net_benefit_of
 from fiducial.maths.intervals import auc_interval
-from fiducial.maths.kaplan_meier import NOT_FOLLOWED
+from fiducial.maths.kaplan_meier import NOT_FOLLOWED, risk_interval
 from fiducial.maths.pairs_in_folds import concordance_in_folds, pairs_at_horizon
 from fiducial.maths.survival_risk import (
     brier_at,
@@ -72,6 +72,37 @@ def test_baseline_as_lifelines():
     peer = BreslowFlemingHarringtonFitter().fit(time, event)
     found = 1 - np.exp(-cumulative_hazard(np.zeros(80), time, event, at=AT))
     assert found == pytest.approx(1 - float(peer.predict(AT)))
+
+
+def test_risks_of_a_cox_model_as_lifelines():
+    """Breslow's baseline with predictors that are not 0."""
+    from lifelines import CoxPHFitter
+
+    time, event, risk = cohort(12, 120)
+    x = cloglog(risk)
+    peer = CoxPHFitter().fit(pd.DataFrame({"x": x, "t": time, "e": event}), "t", "e")
+    linear = x * float(peer.params_["x"])
+    # At an event: between events lifelines interpolates.
+    at = float(time[event & (time <= AT)].max())
+    hazard = cumulative_hazard(linear, time, event, at=at)
+    assert hazard == cumulative_hazard(linear, time, event, at=AT)
+    theirs = 1 - peer.predict_survival_function(pd.DataFrame({"x": x}), times=[at]).to_numpy()[0]
+    assert -np.expm1(-hazard * np.exp(linear)) == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.real_data
+def test_a_real_cohort_five_years_on(data):
+    """1,088 breast cancers: the risk by five years is lifelines'; its Brier score is that of knowing nothing else."""
+    from lifelines import KaplanMeierFitter
+
+    frame = pd.read_csv(data / "tcga_brca" / "brca.csv")
+    frame = frame[frame["T"] > 0]
+    time, event, five_years = frame["T"].to_numpy(float), frame["E"].to_numpy(int), 5 * 365.25
+    found = risk_interval(time, event, five_years)
+    assert found.value == pytest.approx(1 - KaplanMeierFitter().fit(time, event).predict(five_years))
+    alone = brier_at(time, event, np.full(len(time), found.value), five_years)
+    assert alone.value == pytest.approx(found.value * (1 - found.value), rel=0.01)
+    assert observed_to_expected(time, event, np.full(len(time), found.value), five_years).value == pytest.approx(1)
 
 
 def test_auc_by_hand():
