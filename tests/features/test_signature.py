@@ -193,6 +193,7 @@ def made_up(scores: dict[str, np.ndarray], event: np.ndarray, volume: np.ndarray
     folds = np.arange(n)[None] % 2
     risk = {name: np.full((1, n), 0.5) for name in (*linear, REFERENCE)}
     found = SimpleNamespace(linear=linear, folds=folds, selected=np.ones((1, 1)), risk=risk, horizon=n / 2)
+    found.early = {name: np.full((20, n), 0.5) for name in risk}
     return figures(patients, found, level=0.95).set_index(["model", "metric", "beside"])
 
 

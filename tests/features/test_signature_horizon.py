@@ -10,7 +10,7 @@ from tests.features.signature_tables import planted
 
 from fiducial.errors import InputRefused, LabelError
 from fiducial.features.signature.evaluate import figures, prediction_rows
-from fiducial.features.signature.horizon import curve_rows, horizon_of, reference_risk, risks_of
+from fiducial.features.signature.horizon import curve_rows, horizon_of, reference_risks, risks_of
 from fiducial.features.signature.nested import cross_validate
 from fiducial.features.signature.outcome import Outcome
 from fiducial.features.signature.patients import patients_of
@@ -46,11 +46,16 @@ def test_the_default_is_the_median_time_of_the_events():
 def test_a_risk_by_hand():
     # Breslow's hazard by 2 is 1/6 + 1/5 for predictors log 1, 2, 3; a patient of log 2 has twice that.
     train = np.log([1.0, 2, 3]), Outcome(np.ones(3, dtype=bool), np.array([1.0, 2, 3]))
-    assert risks_of(np.log([2.0]), train, 2)[0] == pytest.approx(1 - np.exp(-2 * (1 / 6 + 1 / 5)))
-    assert risks_of(np.array([800.0]), train, 2)[0] == 1
+    risks = risks_of(np.log([2.0]), train, 2)
+    assert risks.shape == (20, 1)
+    assert risks[-1, 0] == pytest.approx(1 - np.exp(-2 * (1 / 6 + 1 / 5)))
+    # By half of the horizon the first event alone; before it, none.
+    assert risks[9, 0] == pytest.approx(1 - np.exp(-2 / 6))
+    assert risks[8, 0] == 0
+    assert risks_of(np.array([800.0]), train, 2)[-1, 0] == 1
     # Nobody of these is followed to 5: the estimate stays as it is at the end.
     few = Outcome(np.array([True, False]), np.array([1.0, 2]))
-    assert reference_risk(few, 5) == 0.5
+    assert reference_risks(few, 5)[-1, 0] == 0.5
 
 
 def test_without_features_a_model_is_close_to_kaplan_and_meier(found):
@@ -60,7 +65,7 @@ def test_without_features_a_model_is_close_to_kaplan_and_meier(found):
     own = risk_at(outcome.times()[~by_fold], outcome.event[~by_fold], made.horizon).risk
     assert made.risk[REFERENCE][0][by_fold] == pytest.approx(own)
     nobody = risks_of(np.zeros(1), (np.zeros((~by_fold).sum()), outcome.of(np.flatnonzero(~by_fold))), made.horizon)
-    assert nobody[0] == pytest.approx(own, abs=0.01)
+    assert nobody[-1, 0] == pytest.approx(own, abs=0.01)
 
 
 def test_the_outcome_of_who_is_left_out_does_not_reach_his_risk():
@@ -88,6 +93,8 @@ def test_figures_and_curves_of_a_planted_survival(found):
     own = rows.loc[("radiomics", "brier_at_horizon", ""), "value"]
     assert apart["value"] == pytest.approx(own - alone)
     assert apart["high"] < 0
+    whole = rows.loc[("radiomics", "brier_integrated", "")]
+    assert whole["low"] < whole["value"] < rows.loc[(REFERENCE, "brier_integrated", ""), "value"]
     slope = rows.loc[("radiomics", "calibration_slope", "")]
     assert slope["low"] < 1 < slope["high"]
     ratio = rows.loc[("radiomics", "observed_to_expected", "")]

@@ -19,6 +19,7 @@ from fiducial.maths.survival_risk import (
     brier_difference,
     brier_terms,
     cloglog,
+    integrated_brier,
     net_benefit_at,
     observed_to_expected,
     risk_groups,
@@ -58,11 +59,13 @@ def test_four_patients_by_hand():
 
 def test_baseline_by_hand():
     # Risk sets weigh 1 + 2 + 3, then 2 + 3; the last event lies after the time asked for.
-    assert cumulative_hazard(np.log([1, 2, 3]), [1, 2, 3], [1, 1, 1], at=2) == pytest.approx(1 / 6 + 1 / 5)
+    assert cumulative_hazard(np.log([1, 2, 3]), [1, 2, 3], [1, 1, 1], at=[2, 1]) == pytest.approx(
+        [1 / 6 + 1 / 5, 1 / 6]
+    )
     assert cumulative_hazard(np.log([1, 2, 3]), [1, 2, 3], [1, 1, 1], at=0.5) == 0
     # A tie after Breslow; large predictors do not overflow.
     assert cumulative_hazard([0, 0, 0], [1, 1, 2], [1, 1, 0], at=1) == pytest.approx(2 / 3)
-    assert cumulative_hazard([800.0, 800.0], [1, 2], [1, 1], at=2) < 1e-290
+    assert cumulative_hazard([800.0, 800.0], [1, 2], [1, 1], at=2)[0] < 1e-290
 
 
 def test_baseline_as_lifelines():
@@ -70,7 +73,7 @@ def test_baseline_as_lifelines():
 
     time, event, _ = cohort(4, 80)
     peer = BreslowFlemingHarringtonFitter().fit(time, event)
-    found = 1 - np.exp(-cumulative_hazard(np.zeros(80), time, event, at=AT))
+    found = 1 - np.exp(-cumulative_hazard(np.zeros(80), time, event, at=AT))[0]
     assert found == pytest.approx(1 - float(peer.predict(AT)))
 
 
@@ -200,6 +203,25 @@ def test_differences_of_the_brier_score():
     assert found.high < 0
     assert found.p < 0.01
     assert brier_difference(time, event, (risk, risk), AT).reason == "equal-values"
+
+
+def test_the_integrated_score_by_hand():
+    """An event at 1 and one free at 4: at 1 and 3 the scores are (0.25 + 0.04) / 2 and (0.09 + 0.16) / 2."""
+    first, second = (0.5**2 + 0.2**2) / 2, (0.3**2 + 0.4**2) / 2
+    found = integrated_brier([1, 4], [1, 0], [[0.5, 0.2], [0.7, 0.4]], [1, 3])
+    assert found.value == pytest.approx((first / 2 + 2 * (first + second) / 2) / 3)
+    with pytest.raises(InputRefused, match="times that rise"):
+        integrated_brier([1, 4], [1, 0], [[0.5, 0.2], [0.7, 0.4]], [3, 1])
+
+
+def test_the_integrated_score_of_true_risks():
+    """Exponential survival: at each time the score of the true risks is the mean of risk (1 - risk)."""
+    time, event, risk = cohort(13, 4000)
+    grid = AT * np.arange(1, 21) / 20
+    rate = -np.log1p(-risk) / AT
+    risks = -np.expm1(-grid[:, None] * rate)
+    expected = np.trapezoid(np.concatenate([[0.0], (risks * (1 - risks)).mean(axis=1)]), np.concatenate([[0.0], grid]))
+    assert integrated_brier(time, event, risks, grid).value == pytest.approx(float(expected) / AT, abs=0.006)
 
 
 def test_groups_keep_equal_risks_together():

@@ -100,11 +100,12 @@ def partial_log_likelihood(linear: ArrayLike, time: ArrayLike, event: ArrayLike)
     return _partial(eta, np.zeros((len(eta), 0)), times, events)[0]
 
 
-def cumulative_hazard(linear: ArrayLike, time: ArrayLike, event: ArrayLike, *, at: float) -> float:
-    """Breslow's cumulative baseline hazard at a time: that of a patient whose linear predictor is 0.
+def cumulative_hazard(linear: ArrayLike, time: ArrayLike, event: ArrayLike, *, at: ArrayLike) -> Floats:
+    """Breslow's cumulative baseline hazard at times [g]: that of a patient whose linear predictor is 0.
 
-    Sum over event times t <= ``at`` of d / sum exp(linear predictor) of those who are there at t; with all linear
-    predictors 0 it is Nelson and Aalen's. The risk of a patient by then is 1 - exp(-hazard exp(linear predictor)).
+    At each the sum over event times t up to it of d / sum exp(linear predictor) of those who are there at t; with all
+    linear predictors 0 it is Nelson and Aalen's. The risk of a patient by then is
+    1 - exp(-hazard exp(linear predictor)).
 
     Raises:
         LabelError, InputRefused: as `survival`; a linear predictor is not finite.
@@ -117,9 +118,10 @@ def cumulative_hazard(linear: ArrayLike, time: ArrayLike, event: ArrayLike, *, a
     order = np.argsort(-times, kind="stable")
     shift = float(eta.max(initial=0.0))
     there = np.cumsum(np.exp(np.clip(eta[order] - shift, -700, 0)))
-    died = times[events & (times <= at)]
+    died = np.sort(times[events])
     last = np.searchsorted(-times[order], -died, side="right") - 1
-    return float((1 / there[last]).sum() * np.exp(-np.clip(shift, -700, 700)))
+    steps = np.concatenate([[0.0], np.cumsum(1 / there[last])]) * np.exp(-np.clip(shift, -700, 700))
+    return np.asarray(steps[np.searchsorted(died, np.atleast_1d(np.asarray(at, dtype=np.float64)), side="right")])
 
 
 def null_residuals(time: ArrayLike, event: ArrayLike) -> Floats:

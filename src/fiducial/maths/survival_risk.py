@@ -75,6 +75,30 @@ def brier_difference(
     return replace(found, method=found.method + WEIGHTED, p=p)
 
 
+def integrated_brier(
+    time: ArrayLike, event: ArrayLike, risks: ArrayLike, times: ArrayLike, *, level: float = 0.95
+) -> Interval:
+    """The mean of `brier_at` over times from 0 to the last of ``times``, with its interval by patient.
+
+    Args:
+        time: [n].
+        event: 0/1 [n].
+        risks: [g, n], by each of ``times``; by 0 they are 0.
+        times: [g], rising, above 0; the integral is by trapezoids.
+        level: of the interval.
+
+    Raises:
+        LabelError, InputRefused: as `brier_terms`; shapes do not fit, or times do not rise.
+    """
+    grid, table = np.asarray(times, dtype=np.float64), np.asarray(risks, dtype=np.float64)
+    if grid.ndim != 1 or not len(grid) or len(table) != len(grid) or (np.diff(grid, prepend=0.0) <= 0).any():
+        raise InputRefused(f"risks {table.shape}, times {grid.shape}", legal="risks [g, n] by g times that rise from 0")
+    terms = np.stack([brier_terms(time, event, own, float(t)) for own, t in zip(table, grid, strict=True)])
+    whole = np.trapezoid(np.concatenate([np.zeros((1, terms.shape[1])), terms]), np.concatenate([[0.0], grid]), axis=0)
+    found = mean_interval(whole / grid[-1], level=level)
+    return replace(found, low=max(0.0, found.low), method=found.method + WEIGHTED)
+
+
 def observed_to_expected(
     time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float, *, level: float = 0.95
 ) -> Interval:

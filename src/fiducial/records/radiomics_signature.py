@@ -35,6 +35,7 @@ SIGNATURE_MODELS = Schema(
                 "brier",
                 "brier_at_horizon",
                 "brier_at_horizon_difference",
+                "brier_integrated",
                 "calibration_intercept",
                 "calibration_slope",
                 "c_index",
@@ -44,9 +45,9 @@ SIGNATURE_MODELS = Schema(
             ),
             meaning="auc and c_index: pairs within folds, over repeats (volume and value order patients as they are, "
             "larger first); pooled: of each patient's mean prediction; of_value: of the number itself, all pairs; "
-            "auc_at_horizon: events by the horizon against who is free of it then; brier_at_horizon (both weighted by "
-            "the inverse chance of follow-up), calibration_slope and observed_to_expected of a survival: of each "
-            "patient's mean risk by the horizon",
+            "auc_at_horizon: events by the horizon against who is free of it then; brier_at_horizon, and "
+            "brier_integrated from 0 to it (both weighted by the inverse chance of follow-up), calibration_slope and "
+            "observed_to_expected of a survival: of each patient's mean risk",
         ),
         Column("beside", legal=("", *MODELS, REFERENCE), meaning="for a difference: the model that is taken off"),
         Column("value", "number", NAN),

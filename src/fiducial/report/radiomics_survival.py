@@ -23,7 +23,8 @@ METRICS: dict[str, tuple[str, int]] = {
     "calibration_slope": ("Calibration slope", 2),
     "observed_to_expected": ("Observed over expected", 2),
     "brier_at_horizon": ("Brier score", 3),
-    "brier_at_horizon_difference": ("Less Kaplan\u2013Meier alone", 3),
+    "brier_integrated": ("Mean Brier score until then", 3),
+    "brier_at_horizon_difference": ("Brier score less Kaplan\u2013Meier alone", 3),
 }
 """Figures of risks at a horizon, with their digits; they stand in the table of the section on calibration."""
 

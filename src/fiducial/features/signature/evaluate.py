@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fiducial.features.signature.horizon import against_reference, figures_at
+from fiducial.features.signature.horizon import against_reference, figures_at, times_to
 from fiducial.features.signature.nested import CrossValidated
 from fiducial.features.signature.outcome import Outcome
 from fiducial.features.signature.patients import Patients
@@ -15,7 +15,7 @@ from fiducial.features.signature.recipe import SINGLE
 from fiducial.maths.inputs import Floats
 from fiducial.maths.intervals import Interval
 from fiducial.maths.pairs_in_folds import concordance_difference, concordance_in_folds
-from fiducial.maths.survival_risk import brier_at
+from fiducial.maths.survival_risk import brier_at, integrated_brier
 from fiducial.records.radiomics_signature import REFERENCE
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def _beside_reference(outcome: Outcome, found: CrossValidated, names: list[str],
         return []
     n_events, mean = int(outcome.event.sum()), found.risk[REFERENCE].mean(axis=0)
     alone = brier_at(outcome.times(), outcome.event, mean, found.horizon, level=level)
-    rows = [_row(REFERENCE, "brier_at_horizon", alone, n_events)]
+    over_time = found.early[REFERENCE], times_to(found.horizon)
+    whole = integrated_brier(outcome.times(), outcome.event, *over_time, level=level)
+    rows = [_row(REFERENCE, "brier_at_horizon", alone, n_events), _row(REFERENCE, "brier_integrated", whole, n_events)]
     for name in names:
         apart = against_reference(outcome, found, name, level)
         rows.append(_row(name, "brier_at_horizon_difference", apart, n_events, beside=REFERENCE))

@@ -18,6 +18,7 @@ from fiducial.maths.pairs_in_folds import concordance_in_folds, pairs_at_horizon
 from fiducial.maths.survival_risk import (
     brier_at,
     brier_difference,
+    integrated_brier,
     net_benefit_at,
     observed_to_expected,
     risk_groups,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from fiducial.features.signature.nested import CrossValidated
 
+N_TIMES = 20
 THRESHOLDS = np.arange(1, 100) / 100
 DEFAULT = "the median time of the events, since none was stated"
 STATED = "as stated"
@@ -63,18 +65,27 @@ def horizon_of(outcome: Outcome, settings: SignatureSettings) -> float:
     return at
 
 
+def times_to(at: float) -> Floats:
+    """The times [`N_TIMES`] over which the Brier score is integrated; the last is the horizon."""
+    return at * np.arange(1, N_TIMES + 1) / N_TIMES
+
+
 def risks_of(linear: Floats, train: tuple[Floats, Outcome], at: float) -> Floats:
-    """Risks [n] of linear predictors, with Breslow's baseline of ``train``: its linear predictors and outcome."""
+    """Risks [`N_TIMES`, n] by each of `times_to`, of linear predictors [n].
+
+    The baseline is Breslow's of ``train``: its linear predictors and outcome.
+    """
     own, outcome = train
-    hazard = cumulative_hazard(own, outcome.times(), outcome.event, at=at)
+    hazard = cumulative_hazard(own, outcome.times(), outcome.event, at=times_to(at))
     with np.errstate(over="ignore"):
-        return np.asarray(-np.expm1(-hazard * np.exp(np.clip(linear, -700, 700))))
+        return np.asarray(-np.expm1(-hazard[:, None] * np.exp(np.clip(linear, -700, 700))))
 
 
-def reference_risk(outcome: Outcome, at: float) -> float:
-    """The risk of the training patients by Kaplan and Meier, at the end of their follow-up if that comes first."""
+def reference_risks(outcome: Outcome, at: float) -> Floats:
+    """The risks [`N_TIMES`, 1] of training patients by Kaplan and Meier, after the end of follow-up those at it."""
     times = outcome.times()
-    return risk_at(times, outcome.event, min(at, float(times.max()))).risk
+    last = float(times.max())
+    return np.array([[risk_at(times, outcome.event, min(float(t), last)).risk] for t in times_to(at)])
 
 
 def figures_at(outcome: Outcome, found: CrossValidated, name: str, order: Floats, level: float) -> dict[str, Interval]:
@@ -85,6 +96,7 @@ def figures_at(outcome: Outcome, found: CrossValidated, name: str, order: Floats
     return {
         "auc_at_horizon": concordance_in_folds(pairs, order, found.folds, learned=learned, level=level),
         "brier_at_horizon": brier_at(times, outcome.event, mean, at, level=level),
+        "brier_integrated": integrated_brier(times, outcome.event, found.early[name], times_to(at), level=level),
         "calibration_slope": risk_slope(times, outcome.event, mean, level=level),
         "observed_to_expected": observed_to_expected(times, outcome.event, mean, at, level=level),
     }

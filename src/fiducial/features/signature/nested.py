@@ -10,7 +10,7 @@ import numpy as np
 
 from fiducial.compute import map_cases
 from fiducial.errors import FiducialError, LabelError
-from fiducial.features.signature.horizon import horizon_of, reference_risk, risks_of
+from fiducial.features.signature.horizon import horizon_of, reference_risks, risks_of
 from fiducial.features.signature.outcome import Outcome, dealt
 from fiducial.features.signature.recipe import Learned, Numbers, learn, predicted
 from fiducial.features.signature.settings import SignatureSettings
@@ -42,7 +42,8 @@ class CrossValidated:
     ``notes`` (strengths, q, bound, how many features fell to what). ``final`` was learned from all patients.
 
     For a survival ``risk`` [r, n] is the chance of the event by ``horizon`` (with Breslow's baseline of the training
-    patients), of each model and of `REFERENCE`, and ``hazard`` the baseline's cumulative hazard by then in ``final``.
+    patients), of each model and of `REFERENCE`, ``early`` [g, n] its mean over repeats by each of `times_to`, and
+    ``hazard`` the baseline's cumulative hazard by the horizon in ``final``.
     """
 
     linear: dict[str, Floats]
@@ -52,6 +53,7 @@ class CrossValidated:
     notes: list[dict[str, Any]]
     final: Learned
     risk: dict[str, Floats] = field(default_factory=dict)
+    early: dict[str, Floats] = field(default_factory=dict)
     horizon: float = math.nan
     hazard: float = math.nan
 
@@ -91,7 +93,8 @@ def cross_validate(
         selected=np.concatenate([one["selected"] for one in made]),
         notes=[note for one in made for note in one["notes"]],
         final=final,
-        risk=risk,
+        risk={name: values[:, -1] for name, values in risk.items()},
+        early={name: values.mean(axis=0) for name, values in risk.items()},
         horizon=math.nan if settings.horizon is None else settings.horizon,
         hazard=_hazard(final, numbers, outcome, settings),
     )
@@ -102,7 +105,7 @@ def _hazard(final: Learned, numbers: Numbers, outcome: Outcome, settings: Signat
     if settings.horizon is None:
         return math.nan
     own = predicted(final, numbers)["radiomics"]
-    return cumulative_hazard(own, outcome.times(), outcome.event, at=settings.horizon)
+    return float(cumulative_hazard(own, outcome.times(), outcome.event, at=settings.horizon)[0])
 
 
 def require_enough(outcome: Outcome, settings: SignatureSettings) -> None:
@@ -146,11 +149,12 @@ def one_repeat(case: Repeat) -> dict[str, Any]:
         for name, values in predicted(learned, numbers.of(test)).items():
             linear.setdefault(name, np.zeros(len(outcome)))[test] = values
         if settings.horizon is not None:
-            own = predicted(learned, numbers.of(train)), outcome.of(train)
-            risk.setdefault(REFERENCE, np.zeros(len(outcome)))[test] = reference_risk(own[1], settings.horizon)
-            for name, values in linear.items():
-                risks = risks_of(values[test], (own[0][name], own[1]), settings.horizon)
-                risk.setdefault(name, np.zeros(len(outcome)))[test] = risks
+            own, seen = predicted(learned, numbers.of(train)), outcome.of(train)
+            risks = {
+                name: risks_of(values[test], (own[name], seen), settings.horizon) for name, values in linear.items()
+            }
+            for name, values in (risks | {REFERENCE: reference_risks(seen, settings.horizon)}).items():
+                risk.setdefault(name, np.zeros((len(values), len(outcome))))[:, test] = values
         coefficients.append(coefficients_of(learned, numbers.features.shape[1]))
         selected.append(np.isin(np.arange(numbers.features.shape[1]), learned.selected).astype(np.float64))
         notes.append({"repeat": case.number + 1, "fold": k + 1, **noted(learned)})
