@@ -231,6 +231,8 @@ def main() -> None:
     given = parser.parse_args()
     cells = measure(given.cache, given.cohorts, minutes=given.minutes, workers=given.workers)
     print(tables(cells))
+    if given.write and not cells:
+        parser.error("nothing was measured with the sources as they are: ask for --cohorts and --minutes")
     if given.write:
         write(cells)
 
