@@ -238,8 +238,19 @@ def test_where_there_is_no_answer():
     time, event = np.array([1.0, 2, 3, 4]), np.array([1, 1, 0, 0])
     assert risk_slope(time, event, [0.3] * 4).reason == "no-fit"
     assert risk_slope(time, [0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4]).reason == "one-class"
-    assert risk_slope(time, event, [0.9, 0.8, 0.2, 0.1]).reason in ("no-fit", "")
+    # In perfect order, or the other way round, a steeper slope is always likelier.
+    risk = np.linspace(0.9, 0.1, 60)
+    for events in (np.arange(60) < 2, np.arange(60) < 20):
+        assert risk_slope(np.arange(1, 61), events, risk).reason == "no-fit"
+        assert risk_slope(np.arange(1, 61), events, risk[::-1]).reason == "no-fit"
+    assert risk_slope(time, event, [0.9, 0.8, 0.2, 0.1]).reason == "no-fit"
+    # Two events at one time cannot both be the first.
+    assert risk_slope([1.0, 1, 3, 4], event, [0.9, 0.8, 0.2, 0.1]).reason == ""
     assert observed_to_expected(time, event, [0.0] * 4, 3).reason == "every predicted risk is 0"
+    assert observed_to_expected([], [], [], 3).reason == "no-rows"
+    alone = brier_at([5.0], [1], [0.3], 4)
+    assert alone.value == pytest.approx(0.09)
+    assert np.isnan([alone.low, alone.high]).all()
     assert auc_at(time, event, [0.1, 0.2, 0.3, 0.4], 0.5).reason == "one-class"
     # Of those who are acted on, the last was last seen before the horizon.
     acted = net_benefit_at(time, [1, 0, 0, 1], [0.9, 0.9, 0.1, 0.1], 3, threshold=0.5)

@@ -57,7 +57,7 @@ def brier_at(time: ArrayLike, event: ArrayLike, risk: ArrayLike, horizon: float,
     The weights are taken as known, which makes the interval a little too wide.
     """
     found = mean_interval(brier_terms(time, event, risk, horizon), level=level)
-    return replace(found, low=max(0.0, found.low), method=found.method + WEIGHTED)
+    return replace(found, low=float(np.maximum(0.0, found.low)), method=found.method + WEIGHTED)
 
 
 def brier_difference(
@@ -110,7 +110,7 @@ def observed_to_expected(
     """
     times, events, risks = _given(time, event, risk)
     seen, mean = risk_interval(times, events, horizon, level=level), float(risks.mean()) if len(risks) else math.nan
-    if not mean > 0:
+    if len(risks) and not mean > 0:
         return replace(seen, value=math.nan, low=math.nan, high=math.nan, reason="every predicted risk is 0")
     return replace(seen, value=seen.value / mean, low=seen.low / mean, high=seen.high / mean)
 
@@ -121,7 +121,8 @@ def risk_slope(time: ArrayLike, event: ArrayLike, risk: ArrayLike, *, level: flo
     Of a Cox model log(-log(1 - risk)) is the linear predictor, with the log of the baseline's cumulative hazard. Below
     1 risks lie too far apart, as those of models that were fitted to too much do. The variance is Lin and Wei's
     sandwich by patient, with the factor n / (n - 1) and Student's t. ``p`` tests 1. NaN where all risks are alike
-    (``no-fit``) or fewer than two patients have the event.
+    or put the events in perfect order (``no-fit``: no slope is steep enough), or where fewer than two patients have the
+    event.
 
     Raises:
         LabelError, InputRefused: as `fiducial.maths.cox.survival`; a risk is no probability.
@@ -135,7 +136,7 @@ def risk_slope(time: ArrayLike, event: ArrayLike, risk: ArrayLike, *, level: flo
     empty = Interval(math.nan, math.nan, math.nan, require_level(level), method, n, n)
     if events.sum() < 2:
         return replace(empty, reason="few-subjects" if events.any() else "one-class")
-    if np.ptp(x) < 1e-9:
+    if np.ptp(x) < 1e-9 or _in_perfect_order(x, times, events):
         return replace(empty, reason="no-fit")
     scale = float(x.std())
     try:
@@ -149,6 +150,14 @@ def risk_slope(time: ArrayLike, event: ArrayLike, risk: ArrayLike, *, level: flo
     spread = student_quantile(level, n - 1) * error
     p = 2 * float(stdtr(n - 1, -abs(slope - 1) / error))
     return replace(empty, value=slope, low=slope - spread, high=slope + spread, p=p)
+
+
+def _in_perfect_order(x: Floats, times: Floats, events: Bools) -> bool:
+    """Whether each event has the largest of ``x`` among those who are there at its time, or each the smallest."""
+    order = np.argsort(-times, kind="stable")
+    last = np.searchsorted(-times[order], -times[events], side="right") - 1
+    largest, smallest = np.maximum.accumulate(x[order])[last], np.minimum.accumulate(x[order])[last]
+    return bool((x[events] >= largest).all() or (x[events] <= smallest).all())
 
 
 def _scores(eta: Floats, x: Floats, times: Floats, events: Bools) -> tuple[Floats, float]:
