@@ -95,6 +95,18 @@ def test_a_mean_of_three_by_hand():
     assert f.mean_filter(image, support=3, boundary="nearest", in_slice=True)[:2, 0, 0] == pytest.approx([6, 3])
 
 
+@pytest.mark.parametrize("in_slice", [False, True])
+@pytest.mark.parametrize("support", [3, 5, 7])
+def test_the_mean_of_whole_numbers_is_their_sum_in_one_division(support, in_slice):
+    image = np.random.default_rng(0).integers(-1000, 1500, (12, 11, 10))
+    sides = (support, support, 1 if in_slice else support)
+    around = np.pad(image, [(side // 2, side // 2) for side in sides], mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(around, sides)
+    expected = windows.sum(axis=(3, 4, 5)) / np.prod(sides)
+    # Equal sums are equal means to the last bit, or they would fall on both sides of a grey level's edge.
+    assert np.array_equal(f.mean_filter(image.astype(float), support=support, in_slice=in_slice), expected)
+
+
 def test_turns_by_right_angles():
     assert len(f._rotations(3)) == 24
     assert len(f._rotations(2)) == 4
@@ -279,6 +291,13 @@ def test_an_empty_region_has_the_rows_of_every_image():
             "legal: one of the two",
         ),
         ({"filters": {"a b": MeanFilter(support=3)}, "bin_number": 8}, "should match pattern"),
+        ({"filters": {"a": MeanFilter(support=3)}, "families": ("morphology",)}, "no family of response maps"),
+        ({"response_bin_number": 8}, "response_bin_number without filters"),
+        ({"response_bin_number": 8, "filter": MeanFilter(support=3)}, "response_bin_number without filters"),
+        ({"filter": {"kind": "wavelet", "wavelet": "gaus1", "bands": "LLH"}}, "no wavelet 'gaus1'; legal: bior1.1"),
+        ({"families": ("statistics", "glcm", "statistics")}, "legal: each once"),
+        ({"aggregations": ("3d_merged", "3d_merged")}, "legal: each once"),
+        ({"aggregations": ()}, "texture families without aggregations"),
     ],
 )
 def test_illegal_filters(given, message):

@@ -19,7 +19,7 @@ from fiducial.features.radiomics.intensity_volume import intensity_volume_featur
 from fiducial.features.radiomics.local_intensity import local_intensity_features
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
 from fiducial.features.radiomics.region import Discretised, Region, discretise, prepare
-from fiducial.features.radiomics.settings import Filter, Settings
+from fiducial.features.radiomics.settings import TEXTURES, Filter, Settings
 from fiducial.features.radiomics.threads import n_threads
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("filter", "family", "feature", "aggregation", "ibsi_code", "value", "reason")
 Row = tuple[str, str, str, str, str, float, str]
-TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
 NAN = float("nan")
 NOT_FINITE = "not-finite: the image holds NaN or infinite intensities"
 UNDEFINED = "undefined: the region is too small, too flat or of one intensity for this feature"

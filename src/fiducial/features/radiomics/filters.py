@@ -43,7 +43,7 @@ def mean_filter(
     image: Floats, *, support: int, boundary: str = "mirror", in_slice: bool = False, box: Box | None = None
 ) -> Floats:
     """The mean over a cube (or, in a slice, a square) of ``support`` voxels a side (IBSI 2, 3.2)."""
-    return _sum_of(image, [_cube(support, in_slice=in_slice)], boundary, box)
+    return _mean_over(image, support, boundary, box, in_slice=in_slice)
 
 
 def laplacian_of_gaussian(
@@ -102,7 +102,7 @@ def laws_filter(
     energy = _cube(2 * energy_reach + 1, in_slice=len(names) == 2)
     around = needed(image.shape, energy, boundary, box)
     map_ = np.abs(_pooled(image, stages, pooling, boundary, around, every=rotation_invariant))
-    return _sum_of(map_, [energy], boundary, _within(box, around))
+    return _mean_over(map_, 2 * energy_reach + 1, boundary, _within(box, around), in_slice=len(names) == 2)
 
 
 def gabor_filter(image: Floats, spacing_mm: Spacing, given: GaborFilter, box: Box | None = None) -> Floats:
@@ -189,10 +189,17 @@ def _term(lines: Iterable[Line]) -> Term:
 
 
 def _cube(side: int, *, in_slice: bool) -> Term:
-    """The mean over a cube or a square of so many voxels a side."""
+    """The sum over a cube or a square of so many voxels a side."""
     from fiducial.features.radiomics.lines import Line
 
-    return _term([Line.of([1 / side] * side)] * (2 if in_slice else 3))
+    return _term([Line.of([1.0] * side)] * (2 if in_slice else 3))
+
+
+def _mean_over(image: Floats, side: int, boundary: str, box: Box | None, *, in_slice: bool) -> Floats:
+    """Sums, then one division: equal sums of whole numbers are equal means, on the same side of a grey level's edge."""
+    total = _sum_of(image, [_cube(side, in_slice=in_slice)], boundary, box)
+    total /= side ** (2 if in_slice else 3)
+    return total
 
 
 def _sum_of(image: Floats, terms: list[Term], boundary: str, box: Box | None) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FAMILIES = (
     "diagnostics",
@@ -26,6 +26,8 @@ MASK_FAMILIES = ("diagnostics", "morphology")
 """Families that no filter changes: they are of the mask, and of the image before it."""
 LEVELLED = set(RESPONSE_FAMILIES[1:])
 """Families that count grey levels."""
+TEXTURES = ("glcm", "glrlm", "glszm", "gldzm", "ngtdm", "ngldm")
+"""Families that are put together as ``aggregations`` say."""
 AGGREGATIONS = ("2d_averaged", "2d_merged", "2.5d_averaged", "2.5d_merged", "3d_averaged", "3d_merged")
 """Names of IBSI 1, section 3.6: by slice and direction; directions merged by slice; slices merged by direction; all of
 the slices merged; in the volume by direction; in the volume merged."""
@@ -33,6 +35,20 @@ the slices merged; in the volume by direction; in the volume merged."""
 
 FilterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Boundary = Literal["zero", "nearest", "periodic", "mirror"]
+
+
+def known_wavelet(given: str) -> str:
+    """The name of a discrete wavelet of PyWavelets.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import pywt
+
+    legal = pywt.wavelist(kind="discrete")
+    if given not in legal:
+        raise ValueError(f"no wavelet {given!r}; legal: {', '.join(legal)}")
+    return given
 
 
 class _Filter(BaseModel):
@@ -91,6 +107,11 @@ class WaveletFilter(_Filter):
     level: int = Field(default=1, ge=1, le=8)
     boundary: Boundary = "mirror"
     rotation_invariant: bool = False
+
+    @field_validator("wavelet")
+    @classmethod
+    def _known(cls, given: str) -> str:
+        return known_wavelet(given)
 
 
 class SimoncelliFilter(_Filter):
@@ -155,12 +176,25 @@ class Settings(BaseModel):
         strange = [name for name in self.aggregations if name not in AGGREGATIONS]
         if strange:
             raise ValueError(f"aggregations {strange}; legal: {', '.join(AGGREGATIONS)}")
+        for field in ("families", "aggregations"):
+            if len(set(getattr(self, field))) < len(getattr(self, field)):
+                raise ValueError(f"{field} {list(getattr(self, field))}; legal: each once")
+        if not self.aggregations and set(TEXTURES) & set(self.families):
+            raise ValueError("texture families without aggregations; legal: one or more")
         if self.bin_number is not None and self.bin_width is not None:
             raise ValueError("bin_number and bin_width; legal: one of the two")
         if self.filter is not None and self.filters:
             raise ValueError("filter and filters; legal: one of the two")
         if self.filters and not (self.response_bin_number or self.bin_number) and LEVELLED & set(self.families):
             raise ValueError("filters without response_bin_number; legal: a number of grey levels of response maps")
+        return self
+
+    @model_validator(mode="after")
+    def _filters_count(self) -> Settings:
+        if self.response_bin_number and not self.filters:
+            raise ValueError("response_bin_number without filters; legal: bin_number, of a single filter too")
+        if self.filters and not set(RESPONSE_FAMILIES) & set(self.families):
+            raise ValueError(f"filters, and no family of response maps; legal: also of {', '.join(RESPONSE_FAMILIES)}")
         return self
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fiducial.features.radiomics.pyradiomics.names import names
+from fiducial.features.radiomics.settings import known_wavelet
 
 INTERPOLATORS = (
     "sitkNearestNeighbor",
@@ -97,18 +98,14 @@ class ImageTypeSettings(BaseModel):
     @field_validator("sigma")
     @classmethod
     def _positive(cls, given: tuple[int | float, ...]) -> tuple[int | float, ...]:
-        if any(sigma <= 0 for sigma in given):
-            raise ValueError("legal: lengths above 0 mm")
+        if any(sigma <= 0 for sigma in given) or len(set(given)) != len(given):
+            raise ValueError("legal: different lengths above 0 mm")
         return given
 
     @field_validator("wavelet")
     @classmethod
     def _known_wavelet(cls, given: str) -> str:
-        import pywt
-
-        if given not in pywt.wavelist(kind="discrete"):
-            raise ValueError(f"no wavelet {given!r}; legal: {', '.join(pywt.wavelist(kind='discrete'))}")
-        return given
+        return known_wavelet(given)
 
 
 class PyRadiomicsSettings(ImageTypeSettings):
