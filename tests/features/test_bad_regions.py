@@ -8,6 +8,7 @@ import pytest
 from fiducial.errors import GeometryError, InputRefused, VoxelError
 from fiducial.features.radiomics import AGGREGATIONS, FAMILIES, PyRadiomicsSettings, Settings, radiomics
 from fiducial.features.radiomics.engine import region_features
+from fiducial.features.radiomics.settings import WaveletFilter
 
 GIVEN = Settings(families=FAMILIES, aggregations=AGGREGATIONS, bin_number=8)
 ONE = (1.0, 1.0, 1.0)
@@ -167,7 +168,7 @@ def reasons(table):
     return dict(lacking.drop_duplicates("family")[["family", "reason"]].values.tolist())
 
 
-MANY = "too-many-grey-levels: {}, which would fill the memory: widen bin_width, or give bin_number"
+MANY = "too-many-grey-levels: {}, which would fill the memory: widen bin_width, or give a small bin_number"
 
 
 @pytest.mark.parametrize(("width", "said"), [(1e-5, "{:,.0f}"), (1e-30, "{:.1e}")])
@@ -208,6 +209,34 @@ def test_too_many_grey_levels_of_pyradiomics_profile():
     assert set(lacking) == {"statistics", "intensity_histogram", "glcm", "glrlm", "glszm", "ngtdm", "ngldm"}
     assert set(lacking.values()) == {"too-many-grey-levels: 1.3e+11: widen binWidth for this image"}
     assert table[table["family"] == "morphology"]["value"].notna().all()
+
+
+def test_intensities_at_the_end_of_all_numbers():
+    # The value that some writers pad with. Differences overflow; grey levels are those of small numbers all the same.
+    low, high = np.finfo(np.float64).min, np.finfo(np.float64).max
+    halves = np.indices((6, 6, 6)).sum(axis=0) % 2
+    mask = np.ones(halves.shape)
+    given = Settings(families=("intensity_histogram", "glcm"), bin_number=8)
+    table = radiomics(np.where(halves, high, low), mask, ONE, given)
+    assert table["value"].equals(radiomics(halves, mask, ONE, given)["value"])
+    given = given.model_copy(update={"bin_number": None, "bin_width": 1e-10})
+    assert set(reasons(radiomics(np.where(halves, high, low), mask, ONE, given)).values()) == {MANY.format("inf")}
+
+
+def test_a_response_that_overflows_has_a_reason():
+    image = np.where(np.indices((6, 6, 6)).sum(axis=0) % 2, 1.0, -1.0) * np.finfo(np.float64).max
+    mask = np.ones(image.shape)
+    given = Settings(families=("statistics", "glcm"), bin_number=8, filter=WaveletFilter(wavelet="haar", bands="HHH"))
+    table = radiomics(image, mask, ONE, given)
+    assert table["value"].isna().all()
+    assert set(table["reason"]) == {"not-finite: intensities so large that the response to a filter overflows"}
+    profile = PyRadiomicsSettings(
+        binCount=8, featureClass={"glcm": ()}, imageType={"Original": {}, "LoG": {"sigma": [2]}}
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = radiomics(image, mask, ONE, profile)
+    assert found["value"].isna().all()
+    assert set(found["reason"]) == {"not-finite: intensities so large that they, or their range, overflow"}
 
 
 def test_what_is_said_of_an_image_that_holds_nan_outside_the_region():

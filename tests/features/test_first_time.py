@@ -26,6 +26,12 @@ def run(folder):
     return done.stdout.split(), done.stderr
 
 
+def test_without_the_compiler_nothing_is_compiled():
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", CALL], env=env, capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["before", "True", "after", "True"], "")
+
+
 def test_who_waits_for_the_compiler_is_told_once(tmp_path):
     said, errors = run(tmp_path)
     assert said == ["before", "False", "after", "True"]

@@ -15,7 +15,12 @@ LOGGER = logging.getLogger("fiducial")
 
 
 def compiled_before(loop: Any) -> bool:
-    """Whether the disk holds a compiled form of a Numba function with a cache (perhaps of an older source)."""
+    """Whether the disk holds a compiled form of a Numba function with a cache (perhaps of an older source).
+
+    With ``NUMBA_DISABLE_JIT``, where functions stay Python's, nothing will be compiled either.
+    """
+    if not hasattr(loop, "stats"):
+        return True
     folder, function = Path(loop.stats.cache_path), loop.py_func
     module = function.__module__.rpartition(".")[2]
     return any(folder.glob(f"{module}.{function.__qualname__}-*.nbi"))

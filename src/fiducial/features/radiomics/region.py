@@ -16,6 +16,9 @@ from fiducial.features.radiomics.settings import Filter, Settings
 
 MOST_LEVELS = 2**16
 """Grey levels that are counted."""
+OVERFLOW = "intensities so large that the response to a filter overflows"
+HUGE = 1e300
+"""Intensities whose differences may overflow, in bins."""
 PEAK_MM = 12.0
 """What is kept around the region's box for the local intensity peak, whose sphere reaches 6.2 mm."""
 
@@ -45,9 +48,16 @@ class Region:
     inner: tuple[slice, ...] = ()
 
     def response(self, given: Filter) -> Region:
-        """The same region of the response map to a filter; an intensity range says nothing about responses."""
+        """The same region of the response map to a filter; an intensity range says nothing about responses.
+
+        Raises:
+            VoxelError: intensities so large that the response has none (``not-finite``).
+        """
         shown = self.image if self.shown is None else self.shown
-        return replace(self, image=filtered(shown, self.spacing_mm, given, self.inner or None), low=None, high=None)
+        image = filtered(shown, self.spacing_mm, given, self.inner or None)
+        if not np.isfinite(image[self.mask]).all():
+            raise VoxelError(f"not-finite: {OVERFLOW}", legal="intensities of which sums are finite")
+        return replace(self, image=image, low=None, high=None)
 
     @cached_property
     def box(self) -> tuple[slice, ...]:
@@ -242,12 +252,15 @@ def discretise(region: Region, settings: Settings) -> Discretised:
     values = region.values
     if settings.bin_number is not None:
         n_levels = settings.bin_number
+        if max(values.max(), -values.min()) > HUGE:
+            values = values / 2.0**16  # no bit is lost, and differences are finite
         span = values.max() - values.min()
         level = np.ones(values.shape) if span == 0 else np.floor(n_levels * (values - values.min()) / span) + 1
         level = np.minimum(level, n_levels)
     elif settings.bin_width is not None:
         start = region.low if region.low is not None else values.min()
-        level = np.maximum(np.floor((values - start) / settings.bin_width) + 1, 1)
+        with np.errstate(over="ignore"):
+            level = np.maximum(np.floor((values - start) / settings.bin_width) + 1, 1)
     else:
         level = values
         if (level != np.rint(level)).any() or level.min() < 1:
@@ -255,19 +268,19 @@ def discretise(region: Region, settings: Settings) -> Discretised:
                 "not-whole: intensities that are no grey levels",
                 legal="bin_number or bin_width, or whole numbers from 1 on",
             )
+    if level.max() > MOST_LEVELS:
+        raise InputRefused(too_many(float(level.max())))
     n_levels = settings.bin_number or int(level.max())
-    if n_levels > MOST_LEVELS:
-        raise InputRefused(too_many(n_levels))
     mask = region.mask[region.box]
     levels = np.zeros([n + 2 for n in mask.shape], dtype=np.int32)
     levels[1:-1, 1:-1, 1:-1][mask] = level.astype(np.int32)
     return Discretised(levels, n_levels)
 
 
-def too_many(n_levels: int) -> str:
+def too_many(n_levels: float) -> str:
     """What a region says that has more grey levels than can be counted."""
-    said = f"{n_levels:,}" if n_levels < 1_000_000_000 else f"{n_levels:.1e}"
-    return f"too-many-grey-levels: {said}, which would fill the memory: widen bin_width, or give bin_number"
+    said = f"{n_levels:,.0f}" if n_levels < 1_000_000_000 else f"{n_levels:.1e}"
+    return f"too-many-grey-levels: {said}, which would fill the memory: widen bin_width, or give a small bin_number"
 
 
 def tight_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,12 @@ def discretised(values: NDArray[Any], settings: ImageTypeSettings) -> Whole:
     edges have the precision of the intensities.
 
     Raises:
-        InputRefused: ``too-many-grey-levels``: more bins than memory can be expected to hold.
+        InputRefused: ``too-many-grey-levels``: more bins than memory can be expected to hold; ``not-finite``: a range
+            beyond all numbers, as a filter may make of huge intensities.
     """
     low, high = values.min(), values.max()
+    if not math.isfinite(float(high) - float(low)):
+        raise InputRefused("not-finite: intensities so large that they, or their range, overflow")
     if settings.bin_count is None:
         first, last, width = float(low), float(high), settings.bin_width
         if (last - first) / width > MOST_BINS:
