@@ -195,11 +195,14 @@ def _cases(
 
 
 def _digest(settings: Settings | PyRadiomicsSettings, table: pd.DataFrame, perturbations: dict[str, Any]) -> str:
-    """Names the ledger, so that other settings, or a cohort that has changed, begin anew."""
+    """Names the ledger, so that other settings, columns, versions, or a cohort that has changed, begin anew."""
+    from fiducial import __version__
     from fiducial.cohort.table import cohort_digest
+    from fiducial.features.radiomics.engine import columns_of
     from fiducial.records.files import sha256_json
 
-    return sha256_json([settings.model_dump(mode="json"), cohort_digest(table), perturbations])[:12]
+    made = [__version__, columns_of(settings), settings.model_dump(mode="json"), cohort_digest(table), perturbations]
+    return sha256_json(made)[:12]
 
 
 def _frame(
