@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import nibabel
 import numpy as np
 import pytest
@@ -25,6 +28,25 @@ def test_both_versions_say_the_same(tmp_path, name):
     assert second.array.dtype == np.int16
     assert np.array_equal(first.array, second.array)
     assert np.array_equal(first.geometry.affine, second.geometry.affine)
+
+
+def test_compressed_under_another_name(tmp_path):
+    nibabel.Nifti2Image(VOXELS, AFFINE).to_filename(tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii.gz").rename(tmp_path / "a.nii")
+    with pytest.raises(InputRefused, match=r"format: compressed by gzip; such NIfTI is called \.nii\.gz"):
+        read_image(tmp_path / "a.nii")
+
+
+def test_a_broken_header_is_told_by_the_refusal_alone(tmp_path):
+    # In a process of its own: pytest's handlers would take what nibabel logs.
+    (tmp_path / "text.nii").write_text("no image at all " * 100)
+    call = "import sys; from fiducial.archive import read_image; read_image(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", call, str(tmp_path / "text.nii")], capture_output=True, text=True, check=False
+    )
+    first, *rest = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert any("no NIfTI file" in line for line in rest)
 
 
 @pytest.mark.parametrize("end", [4, 100, 500, 560])

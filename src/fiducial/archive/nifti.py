@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,21 @@ from fiducial.records.image import Geometry, Image
 
 MEANING = "fiducial"
 INT32 = np.iinfo(np.int32)
+
+
+def _begins_as_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+@contextmanager
+def _without_its_log(logger: logging.Logger) -> Iterator[None]:
+    """What nibabel logs of a broken header is said by the refusal; a logger without handlers still prints."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def read_nifti(path: Path) -> Image:
@@ -38,9 +56,10 @@ def read_nifti(path: Path) -> Image:
         raise refuse("no-such-file", "no such file", where=str(path))
     if path.stat().st_size == 0:
         raise refuse("truncated", "the file is empty", where=str(path))
+    if path.suffix.lower() != ".gz" and _begins_as_gzip(path):
+        raise refuse("format", "compressed by gzip; such NIfTI is called .nii.gz", where=str(path))
     try:
-        # What nibabel says of a broken header on stderr is said by the refusal.
-        with nibabel.imageglobals.LoggingOutputSuppressor():
+        with _without_its_log(nibabel.imageglobals.logger):
             second, _ = nibabel.Nifti2Image.path_maybe_image(path)
             file = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_filename(path)
         require_size(file.shape, file.get_data_dtype().itemsize, path, deflated=path.suffix.lower() == ".gz")
