@@ -250,7 +250,8 @@ def test_where_there_is_no_answer():
     assert observed_to_expected([], [], [], 3).reason == "no-rows"
     alone = brier_at([5.0], [1], [0.3], 4)
     assert alone.value == pytest.approx(0.09)
-    assert np.isnan([alone.low, alone.high]).all()
+    over_time = integrated_brier([5.0], [1], [[0.1], [0.3]], [2, 4])
+    assert np.isnan([alone.low, alone.high, over_time.low, over_time.high]).all()
     assert auc_at(time, event, [0.1, 0.2, 0.3, 0.4], 0.5).reason == "one-class"
     # Of those who are acted on, the last was last seen before the horizon.
     acted = net_benefit_at(time, [1, 0, 0, 1], [0.9, 0.9, 0.1, 0.1], 3, threshold=0.5)

@@ -96,7 +96,7 @@ def integrated_brier(
     terms = np.stack([brier_terms(time, event, own, float(t)) for own, t in zip(table, grid, strict=True)])
     whole = np.trapezoid(np.concatenate([np.zeros((1, terms.shape[1])), terms]), np.concatenate([[0.0], grid]), axis=0)
     found = mean_interval(whole / grid[-1], level=level)
-    return replace(found, low=max(0.0, found.low), method=found.method + WEIGHTED)
+    return replace(found, low=float(np.maximum(0.0, found.low)), method=found.method + WEIGHTED)
 
 
 def observed_to_expected(
