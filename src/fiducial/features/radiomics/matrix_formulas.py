@@ -146,41 +146,51 @@ def _of_sums(together: Floats, mean: float, out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True)
-def statistics_of(sorted_values: Floats, n: int, out: Floats) -> None:
-    """The features `STATISTICS` of the first n values, which are sorted."""
-    mean = 0.0
-    energy = 0.0
+def spread_of(
+    sorted_values: Floats, n: int, low: float, high: float
+) -> tuple[float, float, float, float, float, float]:
+    """Of the first n values: mean, second to fourth central moment, mean absolute deviation, and that of some alone.
+
+    Those are the values from ``low`` to ``high``, about their own mean; NaN where there are none.
+    """
+    mean, kept, n_kept = 0.0, 0.0, 0
     for i in range(n):
         mean += sorted_values[i]
-        energy += sorted_values[i] ** 2
+        if low <= sorted_values[i] <= high:
+            kept += sorted_values[i]
+            n_kept += 1
     mean /= n
-    p10, q1 = sorted_values[(10 * n + 99) // 100 - 1], sorted_values[(25 * n + 99) // 100 - 1]
-    median = sorted_values[(50 * n + 99) // 100 - 1]
-    q3, p90 = sorted_values[(75 * n + 99) // 100 - 1], sorted_values[(90 * n + 99) // 100 - 1]
-    m2, m3, m4, absolute, from_median, kept, n_kept = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
+    kept = kept / n_kept if n_kept > 0 else np.nan
+    second, third, fourth, absolute, robust = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(n):
         apart = sorted_values[i] - mean
         square = apart * apart
-        m2 += square
-        m3 += square * apart
-        m4 += square * square
+        second += square
+        third += square * apart
+        fourth += square * square
         absolute += abs(apart)
-        from_median += abs(sorted_values[i] - median)
-        if p10 <= sorted_values[i] <= p90:
-            kept += sorted_values[i]
-            n_kept += 1
-    kept /= n_kept
-    robust = 0.0
-    for i in range(n):
-        if p10 <= sorted_values[i] <= p90:
+        if low <= sorted_values[i] <= high:
             robust += abs(sorted_values[i] - kept)
-    variance = m2 / n
+    return mean, second / n, third / n, fourth / n, absolute / n, robust / n_kept if n_kept > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def statistics_of(sorted_values: Floats, n: int, out: Floats) -> None:
+    """The features `STATISTICS` of the first n values, which are sorted."""
+    p10, q1 = sorted_values[(10 * n + 99) // 100 - 1], sorted_values[(25 * n + 99) // 100 - 1]
+    median = sorted_values[(50 * n + 99) // 100 - 1]
+    q3, p90 = sorted_values[(75 * n + 99) // 100 - 1], sorted_values[(90 * n + 99) // 100 - 1]
+    mean, variance, third, fourth, absolute, robust = spread_of(sorted_values, n, p10, p90)
+    energy, from_median = 0.0, 0.0
+    for i in range(n):
+        energy += sorted_values[i] ** 2
+        from_median += abs(sorted_values[i] - median)
     out[0], out[1] = mean, variance
-    out[2] = m3 / n / variance**1.5 if variance > 0 else 0.0
-    out[3] = m4 / n / variance**2 - 3 if variance > 0 else 0.0
+    out[2] = third / variance**1.5 if variance > 0 else 0.0
+    out[3] = fourth / variance**2 - 3 if variance > 0 else 0.0
     out[4], out[5], out[6], out[7], out[8] = median, sorted_values[0], p10, p90, sorted_values[n - 1]
     out[9], out[10] = q3 - q1, sorted_values[n - 1] - sorted_values[0]
-    out[11], out[12], out[13] = absolute / n, robust / n_kept, from_median / n
+    out[11], out[12], out[13] = absolute, robust, from_median / n
     out[14] = variance**0.5 / mean if mean != 0 else np.nan
     out[15] = (q3 - q1) / (q3 + q1) if q3 + q1 != 0 else np.nan
     if len(out) > 16:

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fiducial.errors import InputRefused
+from fiducial.features.radiomics.matrix_formulas import spread_of
 from fiducial.features.radiomics.pyradiomics.settings import ImageTypeSettings
 
 Floats = NDArray[np.float64]
@@ -77,34 +78,19 @@ def first_order_of(x: Floats, counts: Whole, voxel_mm3: float, shift: float) -> 
     """`FIRST_ORDER` of sorted intensities, and of the number of voxels of each grey level."""
     n, out = len(x), np.empty(19)
     p10, q1, q3, p90 = _percentile(x, 0.1), _percentile(x, 0.25), _percentile(x, 0.75), _percentile(x, 0.9)
-    mean, energy, kept, n_kept = 0.0, 0.0, 0.0, 0
+    mean, variance, third, fourth, absolute, robust = spread_of(x, n, p10, p90)
+    energy, entropy, uniformity = 0.0, 0.0, 0.0
     for i in range(n):
-        mean += x[i]
         energy += (x[i] + shift) ** 2
-        if p10 <= x[i] <= p90:
-            kept += x[i]
-            n_kept += 1
-    mean, kept = mean / n, kept / n_kept if n_kept > 0 else 0.0
-    second, third, fourth, absolute, robust = 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(n):
-        apart = x[i] - mean
-        square = apart * apart
-        second += square
-        third += square * apart
-        fourth += square * square
-        absolute += abs(apart)
-        if p10 <= x[i] <= p90:
-            robust += abs(x[i] - kept)
-    variance, entropy, uniformity = second / n, 0.0, 0.0
     for count in counts:
         if count > 0:
             entropy -= count / n * np.log2(count / n)
             uniformity += (count / n) ** 2
     out[0], out[1], out[2], out[3], out[4] = p10, p90, energy, entropy, q3 - q1
-    out[5] = fourth / n / variance**2 if variance > 0 else 0.0
-    out[6], out[7], out[8], out[9], out[10] = x[n - 1], mean, absolute / n, (x[(n - 1) // 2] + x[n // 2]) / 2, x[0]
-    out[11], out[12], out[13] = x[n - 1] - x[0], robust / n_kept if n_kept > 0 else np.nan, np.sqrt(energy / n)
-    out[14] = third / n / variance**1.5 if variance > 0 else 0.0
+    out[5] = fourth / variance**2 if variance > 0 else 0.0
+    out[6], out[7], out[8], out[9], out[10] = x[n - 1], mean, absolute, (x[(n - 1) // 2] + x[n // 2]) / 2, x[0]
+    out[11], out[12], out[13] = x[n - 1] - x[0], robust, np.sqrt(energy / n)
+    out[14] = third / variance**1.5 if variance > 0 else 0.0
     out[15], out[16], out[17], out[18] = np.sqrt(variance), energy * voxel_mm3, uniformity, variance
     return out
 
