@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.errors import GeometryError, InputRefused
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics.interpolate import ORDERS, interpolated, interpolated_shape
 from fiducial.features.radiomics.perturbations import Perturbation
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
+from fiducial.features.radiomics.region import require_one_shape
 from fiducial.features.radiomics.settings import Settings
 from fiducial.maths.image_quality import white_noise
 
@@ -75,11 +76,7 @@ def perturb(
         InputRefused: an empty mask, a level of noise that cannot be found, or a region that is lost.
     """
     settings = settings or Settings()
-    if image.shape != mask.shape or image.ndim != 3:
-        raise GeometryError(
-            f"an image of shape {image.shape} and a mask of shape {mask.shape}",
-            legal="one shape of three axes [x, y, z]",
-        )
+    require_one_shape(image, mask)
     inside = mask != 0
     if not inside.any():
         raise InputRefused("empty-mask: no voxel belongs to the region")
@@ -280,7 +277,7 @@ def _placed(inside: NDArray[np.bool_], spacing_mm: Spacing, perturbation: Pertur
     old, new, n_old = np.array(spacing_mm), np.array((x, y, z)), np.array(inside.shape)
     # Index of the new grid -> mm from the first voxel -> back through shift and turn -> index of the old grid.
     first_mm = (old * (n_old - 1) - (shape - 1) * new) / 2
-    turn = _turn(perturbation.rotate_degrees)
+    turn = turn_about_z(perturbation.rotate_degrees)
     shift = np.array(perturbation.translate_voxels) * new * (n_old > 1)
     there = np.argwhere(inside)
     centre = there.mean(axis=0) * old
@@ -334,8 +331,8 @@ def _resampled(
     return shown, kept
 
 
-def _turn(degrees: float) -> NDArray[np.float64]:
-    """Rotation about z."""
+def turn_about_z(degrees: float) -> NDArray[np.float64]:
+    """The matrix of a rotation."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 

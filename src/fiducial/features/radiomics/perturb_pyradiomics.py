@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.errors import GeometryError, InputRefused
+from fiducial.errors import InputRefused
 from fiducial.features.radiomics.interpolate import REACH
-from fiducial.features.radiomics.perturb import noise_level, redrawn, resized
+from fiducial.features.radiomics.perturb import noise_level, redrawn, resized, turn_about_z
 from fiducial.features.radiomics.perturbations import Perturbation
 from fiducial.features.radiomics.pyradiomics.engine import Row, pyradiomics_rows
 from fiducial.features.radiomics.pyradiomics.prepare import box_of, from_itk, normalised, to_itk
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
+from fiducial.features.radiomics.region import require_one_shape
 
 Spacing = tuple[float, float, float]
 Whole = NDArray[np.int64]
@@ -98,11 +99,7 @@ def perturb_for_profile(
         InputRefused: an empty mask, a level of noise that cannot be found, or a region that is lost.
     """
     settings = settings or PyRadiomicsSettings()
-    if image.shape != mask.shape or image.ndim != 3:
-        raise GeometryError(
-            f"an image of shape {image.shape} and a mask of shape {mask.shape}",
-            legal="one shape of three axes [x, y, z]",
-        )
+    require_one_shape(image, mask)
     inside = mask == settings.label
     if not inside.any():
         raise InputRefused(f"empty-mask: no voxel has the label {settings.label}")
@@ -206,7 +203,7 @@ def _placed(inside: NDArray[np.bool_], spacing_mm: Spacing, grid: _Grid, perturb
     import SimpleITK
 
     old, new, n_old = np.array(spacing_mm), np.array(grid.spacing_mm), np.array(inside.shape)
-    turn = _turn(perturbation.rotate_degrees)
+    turn = turn_about_z(perturbation.rotate_degrees)
     shift = np.array(perturbation.translate_voxels) * new * (n_old > 1)
     centre = np.argwhere(inside).mean(axis=0) * old
     low, high = np.zeros(3, dtype=np.int64), grid.shape
@@ -290,12 +287,6 @@ def _range(settings: PyRadiomicsSettings) -> tuple[float | None, float | None]:
         return None, None
     low, *high = sorted(settings.resegment_range)
     return low, high[0] if high else None
-
-
-def _turn(degrees: float) -> NDArray[np.float64]:
-    """Rotation about z."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _whole(numbers: NDArray[np.float64]) -> Whole:

@@ -100,12 +100,7 @@ def prepare(
         VoxelError: NaN or infinite intensities in the region.
         InputRefused: an empty mask, or one that re-segmentation leaves empty.
     """
-    if image.shape != mask.shape or image.ndim != 3:
-        raise GeometryError(
-            f"an image of shape {image.shape} and a mask of shape {mask.shape}",
-            legal="one shape of three axes [x, y, z] (a 2-D image has z = 1)",
-            action="resample the mask to the image, or choose one volume of a 4-D image",
-        )
+    require_one_shape(image, mask)
     tight = occupied(mask)
     if tight is None:
         raise InputRefused("empty-mask: no voxel belongs to the region")
@@ -126,6 +121,20 @@ def prepare(
     if not kept.any():
         raise InputRefused("empty-after-resegmentation: no intensity of the region lies in the range")
     return Region(image, inside, inside, kept, spacing, low, high, first, shown, inner)
+
+
+def require_one_shape(image: NDArray[Any], mask: NDArray[Any]) -> None:
+    """Refuse an image and a mask that are not on one grid of three axes.
+
+    Raises:
+        GeometryError: they are not.
+    """
+    if image.shape != mask.shape or image.ndim != 3:
+        raise GeometryError(
+            f"an image of shape {image.shape} and a mask of shape {mask.shape}",
+            legal="one shape of three axes [x, y, z] (a 2-D image has z = 1)",
+            action="resample the mask to the image, or choose one volume of a 4-D image",
+        )
 
 
 def _resampled(

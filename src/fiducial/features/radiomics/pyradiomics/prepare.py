@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiducial.errors import GeometryError, InputRefused, VoxelError
+from fiducial.errors import InputRefused, VoxelError
 from fiducial.features.radiomics.interpolate import require_room
 from fiducial.features.radiomics.pyradiomics.settings import PyRadiomicsSettings
+from fiducial.features.radiomics.region import require_one_shape
 
 Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]
@@ -45,12 +46,7 @@ def prepare(image: NDArray[Any], mask: NDArray[Any], spacing_mm: Spacing, settin
         InputRefused: no voxel of the label, a region that PyRadiomics takes no features of, or an image of one
             intensity that is to be normalised.
     """
-    if image.shape != mask.shape or image.ndim != 3:
-        raise GeometryError(
-            f"an image of shape {image.shape} and a mask of shape {mask.shape}",
-            legal="one shape of three axes [x, y, z] (a 2-D image has z = 1)",
-            action="resample the mask to the image, or choose one volume of a 4-D image",
-        )
+    require_one_shape(image, mask)
     inside = mask == settings.label
     if not inside.any():
         raise InputRefused(f"empty-mask: no voxel has the label {settings.label}")
