@@ -11,7 +11,7 @@ from fiducial.archive import write_nifti
 from fiducial.cohort.ingest import ingest
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics import Settings, radiomics_map
-from fiducial.flows import feature_maps
+from fiducial.flows import feature_maps, features
 from fiducial.flows.feature_maps import folder_name
 from fiducial.records.image import Geometry, Image
 
@@ -114,3 +114,25 @@ def test_no_id_of_a_mask_leads_elsewhere():
     assert folder_name("case0~label_1") == "case0~label_1"
     assert folder_name("../x") != folder_name("/../x")
     assert set("./\\") & set(folder_name("../x\\y")) == set()
+
+
+@pytest.mark.parametrize("version", ["", "0.0.0"])
+def test_what_another_version_began_is_begun_anew(cohort, tmp_path, monkeypatch, version):
+    def stop(title, n_done, n_total):
+        if title in ("maps", "radiomics") and n_done == 1:
+            raise KeyboardInterrupt
+
+    settings = Settings(families=("statistics",))
+    (tmp_path / "maps.toml").write_text('families = ["statistics"]\n')
+    works = (
+        lambda progress: feature_maps(cohort, tmp_path / "maps", config=tmp_path / "maps.toml", workers=1, **progress),
+        lambda progress: features(cohort, tmp_path / "f.parquet", config=settings, workers=1, **progress),
+    )
+    for work in works:
+        with pytest.raises(KeyboardInterrupt):
+            work({"progress": stop})
+    (tmp_path / "images/case0.nii.gz").unlink()
+    if version:
+        monkeypatch.setattr("fiducial.__version__", version)
+    for work in works:
+        assert [name for name, _ in work({}).set_aside] == (["case0~label_1"] if version else [])

@@ -74,6 +74,7 @@ def feature_maps(  # noqa: PLR0913 - what a user may say of maps
     Raises:
         InputRefused: no mask in the cohort, an illegal setting, no region that has maps, or no such cluster.
     """
+    from fiducial import __version__
     from fiducial.cohort import load_cohort
     from fiducial.cohort.table import cohort_digest
     from fiducial.compute import map_cases
@@ -94,7 +95,7 @@ def feature_maps(  # noqa: PLR0913 - what a user may say of maps
     compile_all(features_around, warm_up_maps, progress)
     said = settings.model_dump(mode="json")
     options = {"radius": radius, "masked": masked}
-    ledger = out / f".{sha256_json([said, options, cohort_digest(table)])[:12]}.ledger"
+    ledger = out / f".{sha256_json([__version__, said, options, cohort_digest(table)])[:12]}.ledger"
     threads = 0 if workers == 1 and not cluster else 1
     cases = {
         str(row["image"]): MapsOfMask(
