@@ -223,6 +223,20 @@ def test_intensities_at_the_end_of_all_numbers():
     assert set(reasons(radiomics(np.where(halves, high, low), mask, ONE, given)).values()) == {MANY.format("inf")}
 
 
+@pytest.mark.parametrize("unit", [1e-90, 1e-200])
+def test_intensities_beside_which_squares_vanish(unit):
+    image, mask = cube()
+    families = ("statistics", "intensity_histogram", "glcm")
+    given = Settings(families=families, bin_number=8)
+    tiny, usual = (radiomics(one, mask, ONE, given) for one in (unit * image, image))
+    levelled = usual["family"] != "statistics"
+    assert np.allclose(tiny["value"][levelled], usual["value"][levelled])
+    profile = PyRadiomicsSettings(binCount=8, imageType={"Original": {}, "Logarithm": {}})
+    found = radiomics(unit * image, mask, ONE, profile)
+    levelled = (found["filter"] == "") & (found["family"] == "glcm")
+    assert np.allclose(found["value"][levelled], radiomics(image, mask, ONE, profile)["value"][levelled])
+
+
 def test_a_response_that_overflows_has_a_reason():
     image = np.where(np.indices((6, 6, 6)).sum(axis=0) % 2, 1.0, -1.0) * np.finfo(np.float64).max
     mask = np.ones(image.shape)

@@ -186,8 +186,8 @@ def statistics_of(sorted_values: Floats, n: int, out: Floats) -> None:
         energy += sorted_values[i] ** 2
         from_median += abs(sorted_values[i] - median)
     out[0], out[1] = mean, variance
-    out[2] = third / variance**1.5 if variance > 0 else 0.0
-    out[3] = fourth / variance**2 - 3 if variance > 0 else 0.0
+    out[2] = third / variance**1.5 if variance**2 > 0 else 0.0
+    out[3] = fourth / variance**2 - 3 if variance**2 > 0 else 0.0
     out[4], out[5], out[6], out[7], out[8] = median, sorted_values[0], p10, p90, sorted_values[n - 1]
     out[9], out[10] = q3 - q1, sorted_values[n - 1] - sorted_values[0]
     out[11], out[12], out[13] = absolute, robust, from_median / n

@@ -87,10 +87,10 @@ def first_order_of(x: Floats, counts: Whole, voxel_mm3: float, shift: float) -> 
             entropy -= count / n * np.log2(count / n)
             uniformity += (count / n) ** 2
     out[0], out[1], out[2], out[3], out[4] = p10, p90, energy, entropy, q3 - q1
-    out[5] = fourth / variance**2 if variance > 0 else 0.0
+    out[5] = fourth / variance**2 if variance**2 > 0 else 0.0
     out[6], out[7], out[8], out[9], out[10] = x[n - 1], mean, absolute, (x[(n - 1) // 2] + x[n // 2]) / 2, x[0]
     out[11], out[12], out[13] = x[n - 1] - x[0], robust, np.sqrt(energy / n)
-    out[14] = third / variance**1.5 if variance > 0 else 0.0
+    out[14] = third / variance**1.5 if variance**2 > 0 else 0.0
     out[15], out[16], out[17], out[18] = np.sqrt(variance), energy * voxel_mm3, uniformity, variance
     return out
 

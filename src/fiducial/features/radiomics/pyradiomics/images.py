@@ -79,7 +79,8 @@ def _logarithm(image: NDArray[Any], _mm: Spacing, box: Box, _settings: ImageType
     def made() -> NDArray[Any]:
         values, largest = _values(image, box), _largest(image)
         logs = np.sign(values) * np.log(np.abs(values) + 1)
-        return np.asarray(logs * (largest / float(np.log(largest + 1))))
+        # Beside 1 the smallest intensities are nothing, and so are their logarithms.
+        return np.asarray(logs * (largest / (float(np.log(largest + 1)) or 1.0)))
 
     yield "logarithm", made, ""
 
