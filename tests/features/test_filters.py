@@ -312,6 +312,7 @@ def test_illegal_filters(given, message):
         (lambda x: f.laws_filter(x, kernels="E5Q5"), "two or three of L3"),
         (lambda x: f.wavelet_filter(x, wavelet="haar", bands="LHX"), "letters L or H"),
         (lambda x: f.laplacian_of_gaussian(x, (1, 1, 5), sigma_mm=2), "interpolate to isotropic voxels first"),
+        (lambda x: f.laplacian_of_gaussian(x, (2, 2, 2), sigma_mm=0.2), r"legal: at least 0\.25 mm at a cutoff of 4"),
     ],
 )
 def test_refusals(call, message):

@@ -64,8 +64,15 @@ def laplacian_of_gaussian(
     from fiducial.features.radiomics.lines import Line
 
     n_axes = 2 if in_slice else 3
-    sigma = sigma_mm / _one_spacing(spacing_mm, tuple(range(n_axes)))
+    voxel_mm = _one_spacing(spacing_mm, tuple(range(n_axes)))
+    sigma = sigma_mm / voxel_mm
     reach = int(np.floor(cutoff * sigma + 0.5))
+    if reach == 0:
+        raise InputRefused(
+            f"a Laplacian of Gaussian of {sigma_mm:g} mm in voxels of {voxel_mm:g} mm",
+            legal=f"at least {voxel_mm / (2 * cutoff):g} mm at a cutoff of {cutoff:g}: else no neighbour is seen",
+            action="choose a larger sigma_mm",
+        )
     k = np.arange(-reach, reach + 1, dtype=np.float64)
     bell = np.exp(-(k**2) / (2 * sigma**2)) / np.sqrt(2 * np.pi * sigma**2)
     smooth, bend = Line.of(bell), Line.of(-bell * (1 - k**2 / sigma**2) / sigma**2)
