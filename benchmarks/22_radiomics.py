@@ -263,7 +263,8 @@ def write_case(folder: Path, name: str, data: Path) -> tuple[int, int]:
     for file, array in (("image.nii", image.astype(np.int16)), ("mask.nii", (mask > 0).astype(np.uint8))):
         nibabel.save(nibabel.Nifti1Image(array, affine), folder / file)
         np.save(folder / file.replace(".nii", ".npy"), array)
-    np.save(folder / "spacing_mm.npy", np.array([float(side) for side in mm]))
+    # As NIfTI holds it: a spacing that differs in its eighth digit moves responses across edges of grey levels.
+    np.save(folder / "spacing_mm.npy", np.array(mm, dtype=np.float32).astype(np.float64))
     return image.size, int((mask > 0).sum())
 
 

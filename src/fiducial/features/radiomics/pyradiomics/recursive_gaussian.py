@@ -4,10 +4,10 @@ A Gaussian and its second derivative are approximated by recursive filters of fo
 and backwards (Deriche 1993, with the constants that Farnebäck and Westin 2006 fitted). Lines do not know of each other,
 so only those that the wanted box needs are run, and each only as far as the box: not a bit of the result changes.
 
-ITK's choices, by which the result is SimpleITK's to the last bit: the second derivative along an axis comes first and
-the other axes, in order, are smoothed after it; lines are computed in double precision and kept in single; beyond its
-ends a line goes on with the value there; each axis' part is divided by the square of its spacing, and added up in
-single precision.
+ITK's choices, by which the result is SimpleITK's to the last bit (but for a voxel in a million): the second derivative
+along an axis comes first and the other axes, in order, are smoothed after it; lines are computed in double precision
+and kept in single; beyond its ends a line goes on with the value there; each axis' part is divided by the square of its
+spacing, and added up in single precision.
 """
 
 from __future__ import annotations
