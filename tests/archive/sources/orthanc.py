@@ -222,8 +222,10 @@ def tls_front(port: int, certificate: Path) -> Iterator[int]:
 
     with Server(("127.0.0.1", 0), Relay) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield int(server.server_address[1])
-        server.shutdown()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
 
 
 @contextmanager
@@ -253,6 +255,8 @@ def stalled_front(port: int, n_bytes: int) -> Iterator[int]:
 
     with Server(("127.0.0.1", 0), Relay) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield int(server.server_address[1])
-        ended.set()
-        server.shutdown()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            ended.set()
+            server.shutdown()

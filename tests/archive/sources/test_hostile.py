@@ -119,8 +119,10 @@ def serving(service: Service) -> Iterator[str]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"dicomweb+http://127.0.0.1:{server.server_address[1]}/web"
-        server.shutdown()
+        try:
+            yield f"dicomweb+http://127.0.0.1:{server.server_address[1]}/web"
+        finally:
+            server.shutdown()  # else the thread goes on asking a closed socket, as fast as it can
 
 
 @pytest.fixture
