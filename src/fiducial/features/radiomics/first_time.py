@@ -15,7 +15,7 @@ LOGGER = logging.getLogger("fiducial")
 
 
 def compiled_before(loop: Any) -> bool:
-    """Whether the disk holds a compiled form of a Numba function with a cache (perhaps of an older source).
+    """Whether the disk holds a compiled form of a Numba function with a cache, not older than its source.
 
     With ``NUMBA_DISABLE_JIT``, where functions stay Python's, nothing will be compiled either.
     """
@@ -23,7 +23,8 @@ def compiled_before(loop: Any) -> bool:
         return True
     folder, function = Path(loop.stats.cache_path), loop.py_func
     module = function.__module__.rpartition(".")[2]
-    return any(folder.glob(f"{module}.{function.__qualname__}-*.nbi"))
+    written = Path(function.__code__.co_filename).stat().st_mtime
+    return any(file.stat().st_mtime >= written for file in folder.glob(f"{module}.{function.__qualname__}-*.nbi"))
 
 
 @cache

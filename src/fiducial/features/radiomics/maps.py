@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fiducial.errors import InputRefused
 from fiducial.features.radiomics.catalogue import catalogue
 from fiducial.features.radiomics.engine import three_axes
-from fiducial.features.radiomics.region import Discretised, discretise, prepare, tight_box, widened
+from fiducial.features.radiomics.region import Discretised, discretise, prepare, widened
 from fiducial.features.radiomics.settings import Settings
 from fiducial.features.radiomics.threads import in_parts, n_threads
 
@@ -100,9 +100,9 @@ def radiomics_map(
     counted = region
     if not masked:
         everything = np.zeros_like(region.mask)
-        everything[widened(tight_box(region.mask), [radius] * 3, region.mask.shape)] = True
+        everything[widened(region.box, [radius] * 3, region.mask.shape)] = True
         counted = replace(region, mask=everything)
-    around = tight_box(counted.mask)
+    around = counted.box
     if set(settings.families) == {"statistics"}:
         grey = Discretised(np.pad(counted.mask[around].astype(np.int32), 1), 1)  # no family asks for levels
     else:
@@ -123,7 +123,7 @@ def radiomics_map(
     # A neighbourhood costs as much as hundreds of voxels of a region.
     n = n_threads(threads, 100 * len(places))
     values = np.concatenate(in_parts(part, len(places), n))
-    box = tight_box(region.mask)
+    box = region.box
     x, y, z = (
         o + b.start * new / old for o, b, new, old in zip(region.first, box, region.spacing_mm, spacing_mm, strict=True)
     )

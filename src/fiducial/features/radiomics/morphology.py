@@ -253,7 +253,7 @@ def autocorrelation(region: Region, threads: int = 1) -> dict[str, float]:
 
     from fiducial.features.radiomics.kernels import weighted
 
-    box = tight_box(region.mask)
+    box = region.box
     mask = region.mask[box].astype(np.float64)
     n = mask.sum()
     if n < 2:
