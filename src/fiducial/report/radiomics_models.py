@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from fiducial.report import radiomics_survival, radiomics_words, wording
 from fiducial.report.blocks import Beside, Block, Cell, Column, Facts, Figures, Fold, Heading, Section, Table, Text
-from fiducial.report.figures import decisions as decision_figures
 from fiducial.report.figures import radiomics as figures
 from fiducial.report.figures import scores
 from fiducial.report.figures.svg import Drawing
@@ -239,10 +238,7 @@ def decisions(given: RadiomicsInput) -> Section | None:
     for place, (name, audit) in enumerate(_audits(given)):
         for target in curve_targets(audit.curves, "net_benefit")[:1]:
             curves = audit.curves[(audit.curves["metric"] == "net_benefit") & (audit.curves["target"] == target)]
-            words = radiomics_words.model(name)
-            drawing = decision_figures.decision_curve(curves, prefix=f"dca{place}", title=f"Decision curve: {words}")
-            text = f"{words}. The higher line is the better way to decide at that threshold."
-            drawings.append(replace(drawing, caption=text))
+            drawings.append(radiomics_survival.decision_of(name, curves, place))
     if not drawings:
         return None
     lead = "Whether acting on a model does more good than acting on everybody, or on nobody; bands are intervals."

@@ -15,6 +15,7 @@ from fiducial.report.figures import scores
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fiducial.report.figures.svg import Drawing
     from fiducial.report.radiomics import RadiomicsInput
 
 Row = Mapping[str, Any]
@@ -56,12 +57,8 @@ def decisions(given: RadiomicsInput, names: Sequence[str]) -> Section | None:
     drawings = []
     for place, name in enumerate(names):
         curves = _rows(given, name, "net_benefit")
-        if not len(curves):
-            continue
-        words = radiomics_words.model(name)
-        drawing = decision_figures.decision_curve(curves, prefix=f"dca{place}", title=f"Decision curve: {words}")
-        text = f"{words}. The higher line is the better way to decide at that threshold."
-        drawings.append(replace(drawing, caption=text))
+        if len(curves):
+            drawings.append(decision_of(name, curves, place))
     if not drawings:
         return None
     lead = (
@@ -69,6 +66,13 @@ def decisions(given: RadiomicsInput, names: Sequence[str]) -> Section | None:
         f"{given.horizon}; by Kaplan\u2013Meier among those who are acted on. Bands are intervals."
     )
     return Section("decisions", "Decisions", [Figures(drawings)], lead)
+
+
+def decision_of(name: str, curves: pd.DataFrame, place: int) -> Drawing:
+    """The decision curve of one model, the ``place``-th on the page; rows of its net benefit."""
+    words = radiomics_words.model(name)
+    drawing = decision_figures.decision_curve(curves, prefix=f"dca{place}", title=f"Decision curve: {words}")
+    return replace(drawing, caption=f"{words}. The higher line is the better way to decide at that threshold.")
 
 
 def _rows(given: RadiomicsInput, name: str, metric: str) -> pd.DataFrame:

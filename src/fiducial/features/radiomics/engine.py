@@ -101,10 +101,7 @@ def region_features(
     import pandas as pd
 
     rows = region_rows(image, mask, spacing_mm, settings, label=label, threads=threads)
-    columns = columns_of(settings)
-    return pd.DataFrame(
-        dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)) if rows else [], columns=list(columns)
-    )
+    return pd.DataFrame(list(rows), columns=list(columns_of(settings)))
 
 
 def columns_of(settings: Settings | PyRadiomicsSettings) -> tuple[str, ...]:
